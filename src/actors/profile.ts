@@ -1,0 +1,80 @@
+import { z } from 'zod'
+import { PerdureError } from '../errors.ts'
+import { toIssueLines, toIssues } from './issues.ts'
+import type { ModelSettings } from './model.ts'
+import { toolNamePattern } from './tool.ts'
+import { toValueText } from './value-text.ts'
+
+/** Model requests that one turn may make when the profile does not say. */
+export const defaultMaxSteps = 50
+
+const profileNamePattern = /^[A-Za-z0-9._-]{1,64}$/
+
+const Settings = z.strictObject({
+  temperature: z.number().min(0).max(2).optional(),
+  topP: z.number().min(0).max(1).optional(),
+  maxOutputTokens: z.int().min(1).optional(),
+  reasoningEffort: z.enum(['none', 'minimal', 'low', 'medium', 'high', 'xhigh']).optional(),
+  parallelToolCalls: z.boolean().optional(),
+}) satisfies z.ZodType<ModelSettings>
+
+/**
+ * Who an agent is: the schema of a profile, and the type of one as it is written down.
+ *
+ * - `name` names the agent's checkpoints: 1 to 64 letters, digits, `.`, `_` or `-`.
+ * - `systemPrompt` is given to the model before every conversation; it may be empty.
+ * - `model` is the model's name as the provider knows it.
+ * - `allowedTools` are the names of the tools the agent may use, each once. Default: none.
+ * - `settings` say how the model should answer. Default: the provider's defaults.
+ * - `maxSteps` is how many model requests one turn may make, from 1. Default: 50.
+ *
+ * Any other key is refused. Use {@link parseProfile} for errors that say all that is wrong.
+ */
+export const Profile = z.strictObject({
+  name: z.string().regex(profileNamePattern, 'Expected 1 to 64 letters, digits, `.`, `_` or `-`'),
+  systemPrompt: z.string(),
+  model: z.string().regex(/\S/, 'Expected the name of a model'),
+  allowedTools: z
+    .array(z.string().regex(toolNamePattern, 'Expected the name of a tool: 1 to 64 letters, digits, `_` or `-`'))
+    .superRefine((names, context) => {
+      for (const [index, name] of names.entries()) {
+        if (names.indexOf(name) === index) continue
+        context.addIssue({ code: 'custom', path: [index], message: `Expected each tool once, got \`${name}\` again` })
+      }
+    })
+    .readonly()
+    .default([]),
+  settings: Settings.optional(),
+  maxSteps: z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').default(defaultMaxSteps),
+})
+
+/** A profile as it is written down: see the schema of the same name. */
+export type Profile = z.input<typeof Profile>
+
+/** A profile that was checked, with its defaults filled in. */
+export type ParsedProfile = Readonly<z.output<typeof Profile>>
+
+/**
+ * Checks a profile and fills in its defaults. The result is a copy.
+ *
+ * @throws PerdureError `PROFILE_INVALID`; the message lists every issue with its path and what was got, `details.issues` holds
+ * them as data.
+ *
+ * @example
+ * ```ts
+ * parseProfile({ name: 'default', systemPrompt: 'You are helpful.', model: 'gpt-5.1', allowedTools: ['exec'] })
+ * ```
+ */
+export function parseProfile(value: unknown): ParsedProfile {
+  const result = Profile.safeParse(value)
+  if (result.success) return result.data
+  const issues = toIssues(result.error, value, Object.keys(Profile.shape))
+  const lines = toIssueLines(issues)
+  const list = lines.length === 1 ? ` ${lines[0]}` : lines.map((line) => `\n- ${line}`).join('')
+  throw new PerdureError('PROFILE_INVALID', `${toTitle(value)} is invalid:${list}`, { details: { issues } })
+}
+
+function toTitle(value: unknown): string {
+  const name = typeof value === 'object' && value !== null && 'name' in value ? value.name : undefined
+  return typeof name === 'string' && name !== '' ? `Profile ${toValueText(name).replace(/ \(string\)$/, '')}` : 'The profile'
+}

@@ -1,0 +1,27 @@
+export { type ExecOptions, execTool } from './actors/exec.ts'
+export type { Model, ModelCallContext, ModelRequest, ModelSettings, ToolSchema } from './actors/model.ts'
+export { type OpenAIModelOptions, openaiModel } from './actors/openai/model.ts'
+export type { ModelPrice } from './actors/openai/prices.ts'
+export { type ParsedProfile, Profile, parseProfile } from './actors/profile.ts'
+export { type Tool, type ToolContext, type ToolDefinition, tool } from './actors/tool.ts'
+export type { ToolResult } from './actors/tool-result.ts'
+export { buildTools, type ToolboxOptions } from './actors/toolbox.ts'
+export { isPerdureError, PerdureError, type PerdureErrorCode, type PerdureErrorOptions } from './errors.ts'
+export { type AgentContext, type AgentEvent, type AgentInput, type AgentMachine, agentMachine } from './machines/agent.ts'
+export type {
+  AssistantMessage,
+  Message,
+  ModelAnswer,
+  ToolCall,
+  ToolMessage,
+  Usage,
+  UserMessage,
+} from './machines/conversation.ts'
+export { type Agent, type AgentOptions, buildAgent } from './runtime/agent.ts'
+export type { CheckpointStrategy } from './runtime/conversation.ts'
+export type { DurableAgent, DurableOptions, Session, SessionTurnOptions } from './runtime/durable-agent.ts'
+export type { ChangedPart, CheckpointReason, EventListener, Receipt, RuntimeEvent } from './runtime/events.ts'
+export type { Flow, FlowContext, FlowFunction, FlowOptions, StepFunctionContext } from './runtime/flow.ts'
+export { openRuntime, type Runtime, type RuntimeOptions } from './runtime/runtime.ts'
+export type { Spend } from './runtime/spend.ts'
+export type { TurnOptions, TurnResult } from './runtime/turn.ts'

@@ -1,0 +1,57 @@
+/** What a model is told and what it answers, independent of the provider's API. Plain, storable data. */
+
+/** One call of a tool that a model asked for. `arguments` is the text the model wrote: it may not be valid JSON. */
+export interface ToolCall {
+  /** The provider's id of the call; unique within one answer. */
+  readonly id: string
+  readonly name: string
+  readonly arguments: string
+}
+
+export interface UserMessage {
+  readonly role: 'user'
+  readonly content: string
+}
+
+export interface AssistantMessage {
+  readonly role: 'assistant'
+  readonly content: string
+  readonly toolCalls: readonly ToolCall[]
+  /**
+   * The answer's items exactly as the Responses API gave them, so that reasoning is handed back unchanged. Absent for
+   * Chat Completions and scripted models.
+   */
+  readonly items?: readonly unknown[]
+}
+
+export interface ToolMessage {
+  readonly role: 'tool'
+  readonly callId: string
+  readonly name: string
+  readonly content: string
+  /** The tool threw, was not found or its arguments did not fit. The model sees `content` all the same. */
+  readonly isError: boolean
+}
+
+export type Message = UserMessage | AssistantMessage | ToolMessage
+
+/** Tokens of one or more model calls. `inputTokens` includes the cached ones, `outputTokens` the reasoning ones. */
+export interface Usage {
+  readonly inputTokens: number
+  readonly outputTokens: number
+  readonly cachedInputTokens: number
+  readonly reasoningTokens: number
+}
+
+/** What one model call settled with. */
+export interface ModelAnswer {
+  readonly message: AssistantMessage
+  /** `undefined` when the provider did not say. */
+  readonly usage: Usage | undefined
+  /** US dollars; `undefined` when the price of the model is not known. Never a guess, never zero for unknown. */
+  readonly costUsd: number | undefined
+  /** The model that answered, as the provider names it. */
+  readonly model: string
+  /** The provider's id of the answer, where it gave one. */
+  readonly responseId: string | undefined
+}

@@ -1,0 +1,74 @@
+import { crc32 } from 'node:zlib'
+import { Packr } from 'msgpackr/pack'
+import { PerdureError } from '../errors.ts'
+import { fromStorable, toStorable } from './storable.ts'
+
+/**
+ * Bytes of one record: `[format: 1 byte][CRC-32 of key and payload: 4 bytes, little endian][payload: MessagePack]`. The key is part of the
+ * checksum, so that a record found under another key is noticed. Keeps P9: what is read is verified first.
+ */
+const FORMAT = 1
+const HEADER_BYTES = 5
+
+const packr = new Packr({
+  useRecords: false,
+  mapsAsObjects: true,
+  moreTypes: true,
+  useBigIntExtension: true,
+  variableMapSize: true,
+})
+
+const checksum = (key: string, payload: Uint8Array): number => crc32(payload, crc32(key))
+
+/** The bytes of a record of `value` under `key`. The value must be storable already; see `toStorable`. */
+export function encodeStorable(key: string, value: unknown): Uint8Array {
+  const payload = packr.pack(value)
+  const bytes = new Uint8Array(HEADER_BYTES + payload.byteLength)
+  bytes[0] = FORMAT
+  new DataView(bytes.buffer).setUint32(1, checksum(key, payload), true)
+  bytes.set(payload, HEADER_BYTES)
+  return bytes
+}
+
+/** The bytes of a record of `value` under `key`. Errors: `VALUE_NOT_STORABLE`. */
+export function encodeRecord(key: string, value: unknown): Uint8Array {
+  return encodeStorable(key, toStorable(value))
+}
+
+/** The checksum that a record carries: names its content in a chain. */
+export function readChecksum(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(1, true)
+}
+
+function corrupt(key: string, what: string, cause?: unknown): PerdureError {
+  return new PerdureError(
+    'RUN_CORRUPT',
+    `The record \`${key}\` ${what}. Nothing was changed. Restore the store from a backup, or start the run anew under another id.`,
+    { cause, details: { key } },
+  )
+}
+
+/** What {@link encodeStorable} was given. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export function decodeStorable(key: string, bytes: Uint8Array): unknown {
+  if (bytes.byteLength <= HEADER_BYTES) throw corrupt(key, 'is cut short')
+  const format = bytes[0] ?? 0
+  if (format > FORMAT)
+    throw new PerdureError(
+      'STORE_FORMAT_NEWER',
+      `The record \`${key}\` has format ${format}; this version of perdure reads up to ${FORMAT}. Open it with a newer perdure.`,
+      { details: { key, format } },
+    )
+  if (format < 1) throw corrupt(key, 'has no valid format')
+  const payload = bytes.subarray(HEADER_BYTES)
+  if (readChecksum(bytes) !== checksum(key, payload)) throw corrupt(key, 'does not match its checksum')
+  try {
+    return packr.unpack(payload)
+  } catch (cause) {
+    throw corrupt(key, 'cannot be decoded', cause)
+  }
+}
+
+/** What {@link encodeRecord} was given. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export function decodeRecord(key: string, bytes: Uint8Array): unknown {
+  return fromStorable(decodeStorable(key, bytes))
+}

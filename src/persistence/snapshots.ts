@@ -1,0 +1,112 @@
+import { PerdureError } from '../errors.ts'
+import { decodeStorable, encodeStorable, readChecksum } from './codec.ts'
+import { createDelta, type Delta } from './delta.ts'
+import { baseKey, deltaKey, deltaRange } from './keys.ts'
+import { createPatcher } from './patch.ts'
+import type { Operation, Store } from './store.ts'
+
+/**
+ * A run's snapshot as one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
+ * a constant factor of what changed and restoring reads at most twice the snapshot (P6). Each record names the checksum of the one
+ * before it: a hole is noticed (P9).
+ */
+interface Link {
+  /** Number of the record in its chain; the base has the number of the last delta it took in. */
+  readonly seq: number
+  /** Checksum of the record before; 0 for a base. */
+  readonly after: number
+  readonly delta: Delta
+}
+
+/** Where the chain ends: kept in the run's head, so that a lost end is noticed too. */
+export interface ChainEnd {
+  readonly seq: number
+  readonly checksum: number
+}
+
+/** Below this size a base is not rewritten: it would save nothing. */
+const SMALL_BYTES = 8 * 1024
+
+export interface SnapshotLog {
+  /** The snapshot as last written or read; `undefined` before the first. */
+  readonly value: unknown
+  readonly end: ChainEnd
+  /** What brings the stored snapshot to `next`; none when nothing changed. Errors: `VALUE_NOT_STORABLE`. */
+  write(next: unknown): readonly Operation[]
+}
+
+function createLog(
+  run: string,
+  state: { value: unknown; end: ChainEnd; baseSeq: number; baseBytes: number; deltaBytes: number },
+): SnapshotLog {
+  let { value, end, baseSeq, baseBytes, deltaBytes } = state
+
+  const append = (key: string, link: Link): Operation & { type: 'put' } => {
+    const bytes = encodeStorable(key, link)
+    end = { seq: link.seq, checksum: readChecksum(bytes) }
+    return { type: 'put', key, value: bytes }
+  }
+
+  return {
+    get value() {
+      return value
+    },
+    get end() {
+      return end
+    },
+    write(next) {
+      const delta = createDelta(value, next)
+      if (delta.patch === null) return []
+      const seq = end.seq + 1
+      const rebase = baseBytes === 0 || deltaBytes > Math.max(baseBytes, SMALL_BYTES)
+      if (!rebase) {
+        const operation = append(deltaKey(run, seq), { seq, after: end.checksum, delta })
+        value = next
+        deltaBytes += operation.value.byteLength
+        return [operation]
+      }
+      const operations: Operation[] = []
+      const operation = append(baseKey(run), { seq, after: 0, delta: createDelta(undefined, next) })
+      for (let old = baseSeq + 1; old < seq; old++) operations.push({ type: 'del', key: deltaKey(run, old) })
+      value = next
+      baseSeq = seq
+      baseBytes = operation.value.byteLength
+      deltaBytes = 0
+      return [operation, ...operations]
+    },
+  }
+}
+
+/** The log of a run that has no snapshot yet. */
+function createSnapshotLog(run: string): SnapshotLog {
+  return createLog(run, { value: undefined, end: { seq: 0, checksum: 0 }, baseSeq: 0, baseBytes: 0, deltaBytes: 0 })
+}
+
+/** Reads a run's snapshot and checks that its chain is whole up to `expected`. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export async function loadSnapshotLog(store: Store, run: string, expected: ChainEnd): Promise<SnapshotLog> {
+  if (expected.seq === 0) return createSnapshotLog(run)
+  const broken = (what: string): PerdureError =>
+    new PerdureError(
+      'RUN_CORRUPT',
+      `The snapshot of run \`${run}\` is damaged: ${what}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
+      { details: { run } },
+    )
+  const key = baseKey(run)
+  const bytes = await store.get(key)
+  if (bytes === undefined) throw broken('its base record is missing')
+  const base = decodeStorable(key, bytes) as Link // checksummed: written by `append`
+  const patcher = createPatcher(undefined)
+  patcher.apply(base.delta)
+  let end: ChainEnd = { seq: base.seq, checksum: readChecksum(bytes) }
+  let deltaBytes = 0
+  for await (const [deltaName, value] of store.entries(deltaRange(run))) {
+    const link = decodeStorable(deltaName, value) as Link // checksummed: written by `append`
+    if (link.seq !== end.seq + 1 || link.after !== end.checksum) throw broken(`record ${end.seq + 1} of it is missing`)
+    patcher.apply(link.delta)
+    end = { seq: link.seq, checksum: readChecksum(value) }
+    deltaBytes += value.byteLength
+  }
+  if (end.seq !== expected.seq || end.checksum !== expected.checksum)
+    throw broken(`it ends at record ${end.seq} instead of ${expected.seq}`)
+  return createLog(run, { value: patcher.value, end, baseSeq: base.seq, baseBytes: bytes.byteLength, deltaBytes })
+}

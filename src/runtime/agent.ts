@@ -1,0 +1,157 @@
+import { createActor } from 'xstate'
+import type { Model, ToolSchema } from '../actors/model.ts'
+import { fromModel } from '../actors/model-actor.ts'
+import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
+import { type ParsedProfile, type Profile, parseProfile } from '../actors/profile.ts'
+import { isModelProgress } from '../actors/progress.ts'
+import { createDirectHost, provideSteps, type StepHost } from '../actors/step.ts'
+import type { Tool } from '../actors/tool.ts'
+import { fromTools } from '../actors/tool-actor.ts'
+import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
+import { type AgentMachine, agentMachine, readAnswer } from '../machines/agent.ts'
+import { createQueue } from './queue.ts'
+import { addSpend, NO_SPEND, type Spend, toSpend } from './spend.ts'
+import {
+  type AgentActor,
+  fromAgentError,
+  type TurnOptions,
+  type TurnResult,
+  toAborted,
+  toCheckpointName,
+  watchTurns,
+} from './turn.ts'
+
+/** What an agent is built with. Without `model`, it asks an OpenAI-compatible service; the options of {@link openaiModel} say which. */
+export interface AgentOptions extends ToolboxOptions, OpenAIModelOptions {
+  readonly model?: Model | undefined
+}
+
+/** A vanilla agent: a machine with its model and tools. Nothing of it survives the process; `runtime.durable(agent)` does. */
+export interface Agent {
+  readonly profile: ParsedProfile
+  /** The agent as an XState machine, its slots filled: for `createActor`, the inspector, or as a child of your own machine. */
+  readonly machine: AgentMachine
+  readonly tools: readonly Tool[]
+  /**
+   * Runs one turn and resolves with its answer. The conversation goes on from turn to turn; a second call waits for the first.
+   * Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED`.
+   */
+  run(prompt: string, options?: TurnOptions): Promise<TurnResult>
+}
+
+/**
+ * Builds the agent that `profile` describes: a tool that it does not name is never constructed.
+ *
+ * Errors: `PROFILE_INVALID`, `TOOL_UNKNOWN`, `TOOL_DUPLICATE`. That no model service is configured (`MODEL_NOT_CONFIGURED`) is
+ * found when the model is first asked: what the store can answer needs no key.
+ *
+ * @example
+ * ```ts
+ * const agent = buildAgent({ name: 'default', systemPrompt: 'Be brief.', model: 'gpt-5-mini', allowedTools: ['exec'] })
+ * const { output } = await agent.run('How many lines has README.md?')
+ * ```
+ */
+export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent {
+  const parsed = parseProfile(profile)
+  const tools = buildTools(parsed.allowedTools, options)
+  const model = options.model ?? lazily(() => openaiModel(options))
+  const machine = agentMachine.provide({
+    actors: { model: fromModel(model, toRequest(parsed, tools)), tool: fromTools(tools) },
+  })
+  const queue = createQueue()
+  let conversation: PlainConversation | undefined
+  return {
+    profile: parsed,
+    machine,
+    tools,
+    run: (prompt, turnOptions = {}) =>
+      queue(() => {
+        assertPrompt(prompt)
+        conversation ??= createPlainConversation(machine, parsed)
+        return conversation.run(prompt, turnOptions)
+      }),
+  }
+}
+
+/** Everything of a model request but the conversation. */
+export function toRequest(profile: ParsedProfile, tools: readonly Tool[]) {
+  const schemas: ToolSchema[] = tools.map(({ name, description, parameters }) => ({ name, description, parameters }))
+  return { model: profile.model, systemPrompt: profile.systemPrompt, settings: profile.settings ?? {}, tools: schemas }
+}
+
+export function assertPrompt(prompt: unknown): asserts prompt is string {
+  if (typeof prompt !== 'string' || prompt === '')
+    throw new TypeError(`Expected \`prompt\` to be a non-empty string, got \`${String(prompt)}\` (${typeof prompt})`)
+}
+
+function lazily(open: () => Model): Model {
+  let model: Model | undefined
+  return async (request, context) => {
+    model ??= open()
+    return model(request, context)
+  }
+}
+
+interface PlainConversation {
+  run(prompt: string, options: TurnOptions): Promise<TurnResult>
+}
+
+function createPlainConversation(machine: AgentMachine, profile: ParsedProfile): PlainConversation {
+  let actor: AgentActor | undefined
+  let options: TurnOptions = {}
+  let spend: Spend = NO_SPEND
+  let turns: ReturnType<typeof watchTurns> | undefined
+  let turn = Promise.withResolvers<void>()
+
+  const direct = createDirectHost((_step, progress) => {
+    if (isModelProgress(progress) && progress.type === 'text') options.onText?.(progress.delta)
+  })
+  const host: StepHost = {
+    run(step, execute, settle, signal) {
+      const startedAt = Date.now()
+      const counted: typeof settle = (outcome) => {
+        spend = addSpend(spend, toSpend({ ...step, ...outcome, attempt: 1, startedAt, endedAt: Date.now() }))
+        settle(outcome)
+      }
+      direct.run(step, execute, counted, signal)
+    },
+  }
+
+  const start = (previous: AgentActor | undefined): AgentActor => {
+    // After an abort the actor is gone, but not what had been said.
+    const context = previous?.getSnapshot().context
+    const input = context === undefined ? {} : { messages: context.messages, turn: context.turn }
+    const fresh = createActor(machine, { input: { ...input, maxSteps: profile.maxSteps } })
+    provideSteps(fresh.system, host)
+    turns = watchTurns(fresh, { settled: () => turn.resolve(), broken: (error) => turn.reject(error) })
+    return fresh.start()
+  }
+
+  return {
+    async run(prompt, turnOptions) {
+      options = turnOptions
+      spend = NO_SPEND
+      turn = Promise.withResolvers<void>()
+      const { signal } = options
+      if (signal?.aborted) throw toAborted('The turn', signal)
+      const current = actor?.getSnapshot().status === 'active' ? actor : start(actor)
+      actor = current
+      const onAbort = (): void => {
+        turn.reject(toAborted('The turn', signal))
+        current.stop()
+      }
+      signal?.addEventListener('abort', onAbort, { once: true })
+      try {
+        turns?.arm()
+        current.send({ type: 'prompt', text: prompt })
+        await turn.promise
+      } finally {
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const { context } = current.getSnapshot()
+      if (context.error !== undefined) throw fromAgentError(context.error)
+      const output = readAnswer(context)?.content ?? ''
+      return { output, checkpoint: toCheckpointName(profile.name, context.turn), turn: context.turn, reused: false, spend }
+    },
+  }
+}

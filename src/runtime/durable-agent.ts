@@ -1,0 +1,59 @@
+import type { ParsedProfile } from '../actors/profile.ts'
+import { type Agent, assertPrompt, toRequest } from './agent.ts'
+import type { CheckpointStrategy } from './conversation.ts'
+import { type Fingerprint, toFingerprint } from './fingerprint.ts'
+import type { TurnOptions, TurnResult } from './turn.ts'
+
+/** How an agent is made durable. */
+export interface DurableOptions {
+  /**
+   * `calls` (default): each model request and each tool call is a checkpoint; a resume goes on after the last one that settled.
+   * `turn`: only whole turns are; a turn that was cut off runs again from its start.
+   */
+  readonly checkpoint?: CheckpointStrategy | undefined
+}
+
+export interface SessionTurnOptions extends TurnOptions {
+  /**
+   * Names the turn, for instance by the id of the message that caused it: asked for again, it is the same turn and its result
+   * comes from the store. Without it turns are matched in order; see {@link Session}.
+   */
+  readonly id?: string | undefined
+}
+
+/**
+ * One durable conversation outside of a flow.
+ *
+ * After a restart, ask again what you asked: as long as the prompts are those that were recorded, in their order, finished turns
+ * come from the store and an unfinished one goes on. The first prompt that differs is a new turn at the end of the conversation,
+ * and so is everything after it. A chat, where the same words may mean a new message, names its turns (`{ id }`): those are
+ * never matched by order.
+ */
+export interface Session {
+  /** The run that holds the conversation: `<profile.name>/<id>`. */
+  readonly runId: string
+  /**
+   * Runs one turn; a second one waits for the first. When it resolves, the result is on disk. Errors: `MODEL_*`, `MAX_STEPS`,
+   * `ABORTED`, `STORE_*`, `RUN_CORRUPT`; what had settled before is kept, and asking again goes on from there.
+   */
+  run(prompt: string, options?: SessionTurnOptions): Promise<TurnResult>
+}
+
+/** An agent whose turns survive the process. */
+export interface DurableAgent {
+  readonly profile: ParsedProfile
+  /**
+   * Runs one turn. In a flow it is a checkpoint of that flow, named `<profile.name>`, `<profile.name>_2`, …; outside of one it is a
+   * turn of the session `main`. When it resolves, the result is on disk. Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED`, `STORE_*`,
+   * `RUN_CORRUPT`, and `STEP_NESTED` inside of `flow.step`.
+   */
+  run(prompt: string, options?: TurnOptions): Promise<TurnResult>
+  /** A conversation of its own, by id. */
+  session(id: string): Session
+}
+
+/** What a turn of `agent` with this prompt is compared by. */
+export function toTurnFingerprint(agent: Agent, prompt: string): Fingerprint {
+  assertPrompt(prompt)
+  return toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools) })
+}

@@ -1,0 +1,64 @@
+import type { Spend } from './spend.ts'
+
+/** What an attempt at a run reused and what it paid for. */
+export interface Receipt {
+  /** Checkpoints returned from the store, and calls of unfinished turns that had settled. Not paid again. */
+  readonly reused: Spend & { readonly checkpoints: number }
+  /** What this attempt executed. */
+  readonly spent: Spend & { readonly checkpoints: number }
+  /** Calls that were in flight when an earlier attempt died and were made once more: possibly paid twice. */
+  readonly repeated: { readonly modelCalls: number; readonly toolCalls: number }
+}
+
+/** Why a checkpoint executes: it is new, it was left unfinished, it failed before, or what it was recorded for has changed. */
+export type CheckpointReason = 'new' | 'resumed' | 'retried' | 'changed' | 'after-change' | 'no-cache'
+
+/** The part of a turn that differs from its record. */
+export type ChangedPart = 'prompt' | 'system prompt' | 'model' | 'tools' | 'settings'
+
+type Common = { readonly runId: string; readonly time: number }
+type Checkpoint = Common & { readonly checkpoint: string; readonly kind: 'turn' | 'step' }
+type Call = Common & { readonly checkpoint: string; readonly key: string; readonly kind: string; readonly name: string }
+
+/** What happened, as it happens. Times are epoch milliseconds, durations milliseconds. */
+export type RuntimeEvent =
+  | (Common & { readonly type: 'run.started'; readonly name: string; readonly attempt: number })
+  | (Common & { readonly type: 'run.completed'; readonly name: string; readonly durationMs: number; readonly receipt: Receipt })
+  | (Common & {
+      readonly type: 'run.failed'
+      readonly name: string
+      readonly durationMs: number
+      readonly receipt: Receipt
+      readonly error: unknown
+    })
+  | (Common & { readonly type: 'run.reused'; readonly name: string; readonly completedAt: number })
+  | (Checkpoint & {
+      readonly type: 'checkpoint.started'
+      readonly reason: CheckpointReason
+      readonly changed: readonly ChangedPart[]
+      /** Calls of this turn that had settled before and are not made again. */
+      readonly reused: Spend
+    })
+  | (Checkpoint & {
+      readonly type: 'checkpoint.finished'
+      readonly spent: Spend
+      readonly reused: Spend
+      readonly durationMs: number
+    })
+  | (Checkpoint & {
+      readonly type: 'checkpoint.failed'
+      readonly spent: Spend
+      readonly durationMs: number
+      readonly error: unknown
+    })
+  | (Checkpoint & { readonly type: 'checkpoint.reused'; readonly reused: Spend; readonly error?: unknown })
+  | (Call & { readonly type: 'call.started'; readonly attempt: number; readonly inDoubt: boolean })
+  | (Call & { readonly type: 'call.settled'; readonly status: 'ok' | 'error'; readonly spent: Spend; readonly error?: unknown })
+  | (Call & { readonly type: 'call.reused' })
+  | (Call & { readonly type: 'call.retried'; readonly attempt: number; readonly delayMs: number; readonly error: unknown })
+  | (Call & { readonly type: 'text.received'; readonly delta: string })
+
+type WithoutTime<T> = T extends unknown ? Omit<T, 'time'> : never
+export type EmittedEvent = WithoutTime<RuntimeEvent>
+
+export type EventListener = (event: RuntimeEvent) => void

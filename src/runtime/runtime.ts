@@ -1,0 +1,203 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { PerdureError } from '../errors.ts'
+import { createCommitter } from '../persistence/commit.ts'
+import { assertRunId } from '../persistence/keys.ts'
+import { openLevelStore } from '../persistence/leveldb.ts'
+import type { Store } from '../persistence/store.ts'
+import type { Agent } from './agent.ts'
+import type { CheckpointStrategy } from './conversation.ts'
+import type { DurableAgent, DurableOptions } from './durable-agent.ts'
+import type { EventListener } from './events.ts'
+import { toHash } from './fingerprint.ts'
+import type { Flow, FlowFunction, FlowScope } from './flow.ts'
+import { type FlowRequest, runFlow } from './flow-run.ts'
+import type { Services } from './services.ts'
+import { type OpenSession, openSession, toSession } from './session.ts'
+
+export interface RuntimeOptions {
+  /** The folder on disk. Created if it is not there; must be empty or a store. */
+  readonly directory: string
+  /**
+   * `disk` (default): what resolves survives a power cut. `process`: it survives the death of the process, but what the operating system
+   * had not yet written when the machine loses power is lost; faster.
+   */
+  readonly durability?: 'disk' | 'process' | undefined
+  /** Hears every event, from the first. See also {@link Runtime.subscribe}. */
+  readonly onEvent?: EventListener | undefined
+  /** The time in epoch milliseconds. Default: `Date.now`. */
+  readonly now?: (() => number) | undefined
+  /** Gives up waiting for the store to open. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** An open store and the runs that live in it. One process at a time has a store open. */
+export interface Runtime extends AsyncDisposable {
+  readonly directory: string
+  /** Makes an agent durable: the same `run`, and its turns survive the process. */
+  durable(agent: Agent, options?: DurableOptions): DurableAgent
+  /**
+   * Names an ordinary async function, so that its runs are found again. Errors: `FLOW_DUPLICATE` when the name is taken.
+   */
+  flow<TInput, TOutput>(name: string, fn: FlowFunction<TInput, TOutput>): Flow<TInput, TOutput>
+  /** Hears every event from now on. A listener that throws does not disturb the run: its error becomes an `uncaughtException`. */
+  subscribe(listener: EventListener): { unsubscribe(): void }
+  /**
+   * Ends what is in flight as a crash would, writes what had settled, and lets go of the store. Safe to call twice.
+   */
+  close(): Promise<void>
+}
+
+/**
+ * Opens the store in `directory`, or creates it.
+ *
+ * Errors: `STORE_LOCKED` (another process has it open: says which), `STORE_PATH_INVALID`, `STORE_NOT_WRITABLE`, `STORE_FORMAT_NEWER`,
+ * `STORE_CORRUPT`, `STORE_FULL`.
+ *
+ * @example
+ * ```ts
+ * await using runtime = await openRuntime({ directory: '.perdure' })
+ * const agent = runtime.durable(buildAgent(profile))
+ * const { output } = await agent.run('Look around and tell me what this is.')
+ * ```
+ */
+export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
+  const { directory, signal } = options
+  if (typeof directory !== 'string' || directory === '')
+    throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
+  const store = await openLevelStore(directory, signal === undefined ? {} : { signal })
+  return createRuntime(store, options)
+}
+
+function createRuntime(store: Store, options: RuntimeOptions): Runtime {
+  const { now = Date.now, durability = 'disk' } = options
+  const listeners = new Set<EventListener>(options.onEvent === undefined ? [] : [options.onEvent])
+  const closing = new AbortController()
+  const scopes = new AsyncLocalStorage<FlowScope>()
+  const flows = new Set<string>()
+  const running = new Map<string, { readonly request: FlowRequest<unknown, unknown>; readonly result: Promise<unknown> }>()
+  const sessions = new Map<string, OpenSession>()
+  let closed: Promise<void> | undefined
+
+  const services: Services = {
+    store,
+    committer: createCommitter(store, { sync: durability === 'disk' }),
+    now,
+    closing: closing.signal,
+    emit(event) {
+      const complete = { ...event, time: now() }
+      for (const listener of listeners) {
+        try {
+          listener(complete)
+        } catch (error) {
+          queueMicrotask(() => {
+            throw error
+          })
+        }
+      }
+    },
+  }
+
+  const assertOpen = (): void => {
+    if (closed !== undefined)
+      throw new PerdureError(
+        'STORE_CLOSED',
+        `The runtime of \`${store.location}\` is closed. Open it again with \`openRuntime\`.`,
+      )
+  }
+
+  const findSession = (name: string, id: string): OpenSession & { readonly runId: string } => {
+    const runId = `${name}/${id}`
+    assertRunId(runId)
+    let session = sessions.get(runId)
+    if (session === undefined) {
+      session = openSession(services, runId, name)
+      sessions.set(runId, session)
+    }
+    return { ...session, runId }
+  }
+
+  return {
+    directory: store.location,
+
+    durable(agent, { checkpoint: strategy = 'calls' } = {}) {
+      if (strategy !== 'calls' && strategy !== 'turn')
+        throw new TypeError(`Expected \`checkpoint\` to be 'calls' or 'turn', got \`${String(strategy)}\` (${typeof strategy})`)
+      const { profile } = agent
+      const session: DurableAgent['session'] = (id) => {
+        assertOpen()
+        const open = findSession(profile.name, id)
+        return toSession(open, open.runId, agent, strategy)
+      }
+      return {
+        profile,
+        session,
+        async run(prompt, turnOptions = {}) {
+          assertOpen()
+          const scope = scopes.getStore()
+          return scope === undefined
+            ? session('main').run(prompt, turnOptions)
+            : scope.runTurn(agent, strategy, prompt, turnOptions)
+        },
+      }
+    },
+
+    flow<TInput, TOutput>(name: string, fn: FlowFunction<TInput, TOutput>): Flow<TInput, TOutput> {
+      if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` of flow \`${name}\` to be a function, got ${typeof fn}`)
+      assertRunId(name)
+      if (flows.has(name))
+        throw new PerdureError(
+          'FLOW_DUPLICATE',
+          `There is a flow \`${name}\` already. A flow is found again by its name: choose another.`,
+        )
+      flows.add(name)
+      return {
+        name,
+        async run(input, flowOptions = {}) {
+          assertOpen()
+          const inputHash = toHash(input)
+          const id = flowOptions.id ?? `${name}/${inputHash}`
+          assertRunId(id)
+          const request: FlowRequest<TInput, TOutput> = { id, name, input, inputHash, fn, options: flowOptions }
+          const known = running.get(id)
+          if (known !== undefined) {
+            if (known.request.name !== name || known.request.inputHash !== inputHash)
+              throw new PerdureError(
+                'RUN_CONFLICT',
+                `The run \`${id}\` is running with another flow or input. Choose another id.`,
+                {
+                  details: { run: id },
+                },
+              )
+            return known.result as Promise<TOutput> // of the same flow and input
+          }
+          const result = runFlow(services, scopes, request).finally(() => running.delete(id))
+          // Compared by name and input hash only.
+          running.set(id, { request: request as unknown as FlowRequest<unknown, unknown>, result })
+          return result
+        },
+      }
+    },
+
+    subscribe(listener) {
+      listeners.add(listener)
+      return { unsubscribe: () => void listeners.delete(listener) }
+    },
+
+    close() {
+      closed ??= (async () => {
+        closing.abort(new PerdureError('STORE_CLOSED', `The runtime of \`${store.location}\` was closed.`))
+        await Promise.all([...sessions.values()].map((session) => session.stop()))
+        await Promise.allSettled([...running.values()].map(({ result }) => result))
+        await services.committer.idle()
+        await store.close()
+      })()
+      return closed
+    },
+
+    async [Symbol.asyncDispose]() {
+      await this.close()
+    },
+  }
+}
+
+export type { CheckpointStrategy }

@@ -1,0 +1,14 @@
+import type { Committer } from '../persistence/commit.ts'
+import type { Store } from '../persistence/store.ts'
+import type { EmittedEvent } from './events.ts'
+
+/** What the rooms of one open runtime share. */
+export interface Services {
+  readonly store: Store
+  readonly committer: Committer
+  /** The time in epoch milliseconds. */
+  readonly now: () => number
+  readonly emit: (event: EmittedEvent) => void
+  /** Aborts when the runtime closes: what is in flight then stays unfinished, as after a crash. */
+  readonly closing: AbortSignal
+}

@@ -1,0 +1,59 @@
+import { z } from 'zod'
+import type { ModelAnswer } from '../machines/conversation.ts'
+import type { StepRecord } from '../persistence/run-log.ts'
+
+/** What calls cost. */
+export const Spend = z.object({
+  modelCalls: z.number(),
+  toolCalls: z.number(),
+  inputTokens: z.number(),
+  outputTokens: z.number(),
+  cachedInputTokens: z.number(),
+  reasoningTokens: z.number(),
+  /** US dollars of the calls whose price is known. */
+  costUsd: z.number(),
+  /** How many model calls have no known price: they are not in `costUsd`. */
+  unpricedCalls: z.number(),
+  /** Milliseconds of model and tool calls, added up. */
+  durationMs: z.number(),
+})
+export type Spend = Readonly<z.output<typeof Spend>>
+
+export const NO_SPEND: Spend = {
+  modelCalls: 0,
+  toolCalls: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cachedInputTokens: 0,
+  reasoningTokens: 0,
+  costUsd: 0,
+  unpricedCalls: 0,
+  durationMs: 0,
+}
+
+function combine(a: Spend, b: Spend, sign: 1 | -1): Spend {
+  const entries = Object.entries(a).map(([key, value]) => [key, value + sign * b[key as keyof Spend]]) // keys of a Spend
+  return Object.fromEntries(entries) as unknown as Spend // same keys, numbers
+}
+
+export const addSpend = (a: Spend, b: Spend): Spend => combine(a, b, 1)
+export const subtractSpend = (a: Spend, b: Spend): Spend => combine(a, b, -1)
+
+/** What one settled call cost; nothing while it is open. */
+export function toSpend(record: StepRecord): Spend {
+  if (record.status === 'intended') return NO_SPEND
+  const durationMs = Math.max(0, (record.endedAt ?? record.startedAt) - record.startedAt)
+  if (record.kind === 'tool') return { ...NO_SPEND, toolCalls: 1, durationMs }
+  if (record.kind !== 'model' || record.status === 'error') return { ...NO_SPEND, durationMs }
+  const { usage, costUsd } = record.value as ModelAnswer // the model actor's output
+  return {
+    ...NO_SPEND,
+    ...usage,
+    modelCalls: 1,
+    costUsd: costUsd ?? 0,
+    unpricedCalls: costUsd === undefined ? 1 : 0,
+    durationMs,
+  }
+}
+
+export const sumSpend = (records: Iterable<StepRecord>): Spend => [...records].map(toSpend).reduce(addSpend, NO_SPEND)

@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { PerdureError } from '../errors.ts'
+import type { StepRecord } from '../persistence/run-log.ts'
+import { Fingerprint } from './fingerprint.ts'
+import { Spend } from './spend.ts'
+
+/** How a turn is recorded: as a step `turn/<number>` of its conversation, beside its calls `call/<number>.<version>/…`. */
+
+const Data = z.object({
+  fingerprint: Fingerprint,
+  /** How often the turn was started from its beginning; part of its calls' keys. */
+  version: z.int(),
+  /** Checkpoints of a lower generation than one that was requested before them are out of date. */
+  generation: z.int(),
+  /** How many messages came before the turn. */
+  start: z.int(),
+  /** The attempt at the flow in which the turn was last executed; 0 outside of a flow. */
+  attempt: z.int(),
+})
+export type TurnData = z.output<typeof Data>
+
+const Value = z.object({ output: z.string(), spend: Spend })
+export type TurnValue = z.output<typeof Value>
+
+/** A recorded turn. */
+export type RecordedTurn = TurnData & {
+  /** How often it was started or taken up again. */
+  readonly tries: number
+} & (
+    | { readonly status: 'intended' }
+    | ({ readonly status: 'ok' } & TurnValue)
+    | { readonly status: 'error'; readonly error: unknown }
+  )
+
+/** Reads a turn from its step record. Errors: `RUN_CORRUPT`. */
+export function parseTurn(run: string, record: StepRecord): RecordedTurn {
+  const data = Data.safeParse(record.data)
+  const value = Value.safeParse(record.value)
+  if (!data.success || (record.status === 'ok' && !value.success))
+    throw new PerdureError('RUN_CORRUPT', `The record of turn \`${record.name}\` of run \`${run}\` is not what it should be.`, {
+      details: { run },
+    })
+  const common = { ...data.data, tries: record.attempt }
+  if (record.status === 'error') return { ...common, status: 'error', error: record.error }
+  return record.status === 'ok' && value.success ? { ...common, status: 'ok', ...value.data } : { ...common, status: 'intended' }
+}
+
+const pad = (turn: number): string => String(turn).padStart(6, '0')
+
+export const turnKey = (turn: number): string => `turn/${pad(turn)}`
+/** What the machine names the turn in its calls' keys. */
+export const versionKey = (turn: number, version: number): string => `${pad(turn)}.${version}`
+export const callPrefix = (turn: number, version: number): string => `call/${versionKey(turn, version)}/`
+/** The number of the turn that a step belongs to; 0 for other steps. */
+export const turnOf = (key: string): number => Number(/^(?:turn|call)\/(\d+)/.exec(key)?.[1] ?? 0)
