@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 
 /** How long a group may take to end by itself after SIGTERM. */
-export const killGraceMs = 2_000
+const killGraceMs = 2_000
 /** How long to wait for the kernel to remove a group after SIGKILL. */
 const removalMs = 1_000
 const pollMs = 10

@@ -6,7 +6,7 @@ import { toolNamePattern } from './tool.ts'
 import { toValueText } from './value-text.ts'
 
 /** Model requests that one turn may make when the profile does not say. */
-export const defaultMaxSteps = 50
+const defaultMaxSteps = 50
 
 const profileNamePattern = /^[A-Za-z0-9._-]{1,64}$/
 

@@ -10,12 +10,21 @@ import type { Tool } from './tool.ts'
 export function fromTools(tools: readonly Tool[]): ToolLogic {
   const byName = new Map(tools.map((tool) => [tool.name, tool]))
   return fromStep<ToolMessage, ToolInput>(
-    ({ key, call }) => ({ key, kind: 'tool', name: call.name, effect: true, data: { callId: call.id, arguments: call.arguments } }),
+    ({ key, call }) => ({
+      key,
+      kind: 'tool',
+      name: call.name,
+      effect: true,
+      data: { callId: call.id, arguments: call.arguments },
+    }),
     async ({ call }, { signal, key, attempt }) => {
       const tool = byName.get(call.name)
       const result =
         tool === undefined
-          ? { content: `There is no tool \`${call.name}\`. The tools are: ${[...byName.keys()].join(', ') || 'none'}.`, isError: true }
+          ? {
+              content: `There is no tool \`${call.name}\`. The tools are: ${[...byName.keys()].join(', ') || 'none'}.`,
+              isError: true,
+            }
           : await tool.execute(call.arguments, { signal, key, attempt, callId: call.id })
       return { role: 'tool', callId: call.id, name: call.name, ...result }
     },

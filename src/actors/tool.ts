@@ -9,7 +9,7 @@ import { toArgumentError } from './value-text.ts'
 export const toolNamePattern = /^[A-Za-z0-9_-]{1,64}$/
 
 /** Bytes of a result that a model is given when the tool does not say: 256 KiB. */
-export const defaultMaxResultBytes = 256 * 1024
+const defaultMaxResultBytes = 256 * 1024
 
 /** What a tool is given besides its input. */
 export interface ToolContext {

@@ -32,6 +32,7 @@ export interface AgentContext {
 export type AgentEvent =
   | { readonly type: 'prompt'; readonly text: string; readonly key?: string; readonly maxSteps?: number }
   | { readonly type: 'retry'; readonly maxSteps?: number }
+  | { readonly type: 'abort' }
   | { readonly type: 'stop' }
 
 /** What XState sends when the actor `call.<id>` of a tool call ends. */
@@ -171,6 +172,13 @@ export const agentMachine = setup({
         details: { maxSteps: context.maxSteps, turn: context.turn },
       }),
     }),
+    rememberAbort: assign({
+      error: ({ context }) => ({
+        code: 'ABORTED',
+        message: 'The turn was aborted. What had settled is kept; run it again to go on from there.',
+        details: { turn: context.turn },
+      }),
+    }),
     startCalls: enqueueActions(({ enqueue, context }) => {
       for (const call of openCalls(context)) {
         if (Object.hasOwn(context.results, call.id)) continue
@@ -218,6 +226,7 @@ export const agentMachine = setup({
           actions: [{ type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error }, 'takeBackStep'],
         },
       },
+      on: { abort: { target: 'failed', actions: ['rememberAbort', 'takeBackStep'] } },
     },
     deciding: {
       tags: 'busy',
@@ -231,6 +240,7 @@ export const agentMachine = setup({
       exit: 'stopCalls',
       always: [{ guard: 'allSettled', target: 'continuing', actions: 'appendResults' }],
       on: {
+        abort: { target: 'failed', actions: 'rememberAbort' },
         'xstate.done.actor.call.*': {
           actions: [{ type: 'collectResult', params: ({ event }) => event.output }, stopChild(({ event }) => event.actorId)],
         },

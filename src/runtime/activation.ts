@@ -1,10 +1,11 @@
 import { createActor, type Snapshot } from 'xstate'
 import { provideSteps } from '../actors/step.ts'
 import type { AgentContext, AgentEvent, AgentInput } from '../machines/agent.ts'
-import type { RunLog, StepRecord } from '../persistence/run-log.ts'
+import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
 import { readPersisted } from './persisted.ts'
 import type { Services } from './services.ts'
+import { type Spend, toSpend } from './spend.ts'
 import { createStepHost } from './step-host.ts'
 import { watchTurns } from './turn.ts'
 
@@ -13,7 +14,8 @@ export interface TurnHandlers {
   readonly checkpoint: string
   readonly onText: (delta: string) => void
   readonly onRepeat: (kind: string) => void
-  readonly onCall: (record: StepRecord) => void
+  /** A call has settled, or an attempt at it was billed in vain. */
+  readonly onSpend: (spend: Spend) => void
   /** The turn has ended. What is recorded here is on disk together with the machine's new state (P5). */
   readonly onSettled: (context: AgentContext) => void
 }
@@ -24,6 +26,8 @@ export interface Activation {
   readonly context: AgentContext
   /** Sends `event`, if any, and resolves when the turn has ended. Errors: those of the store, and that of {@link Activation.stop}. */
   run(handlers: TurnHandlers, event: AgentEvent | undefined): Promise<void>
+  /** Ends the turn as failed. */
+  abort(): void
   /** Ends what is in flight, as a crash would; the turn that waits fails with `error`. */
   stop(error: Error): void
 }
@@ -50,7 +54,8 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       checkpoint: () => turn?.handlers.checkpoint ?? '',
       onText: (delta) => turn?.handlers.onText(delta),
       onRepeat: (kind) => turn?.handlers.onRepeat(kind),
-      onSettled: (record) => turn?.handlers.onCall(record),
+      onSettled: (record) => turn?.handlers.onSpend(toSpend(record)),
+      onLost: (spend) => turn?.handlers.onSpend(spend),
       onBroken: breakOff,
     }),
   )
@@ -78,6 +83,9 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
         actor.send(event)
       }
       await ended.promise
+    },
+    abort() {
+      actor.send({ type: 'abort' })
     },
     stop(error) {
       // What is still to be committed must show the run as it was, not its actors being stopped.

@@ -11,18 +11,10 @@ import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
 import { type AgentMachine, agentMachine, readAnswer } from '../machines/agent.ts'
 import { createQueue } from './queue.ts'
 import { addSpend, NO_SPEND, type Spend, toSpend } from './spend.ts'
-import {
-  type AgentActor,
-  fromAgentError,
-  type TurnOptions,
-  type TurnResult,
-  toAborted,
-  toCheckpointName,
-  watchTurns,
-} from './turn.ts'
+import { fromAgentError, type TurnOptions, type TurnResult, toAborted, toCheckpointName, watchTurns } from './turn.ts'
 
 /** What an agent is built with. Without `model`, it asks an OpenAI-compatible service; the options of {@link openaiModel} say which. */
-export interface AgentOptions extends ToolboxOptions, OpenAIModelOptions {
+export interface AgentOptions extends ToolboxOptions, Omit<OpenAIModelOptions, 'sleep' | 'random' | 'now'> {
   readonly model?: Model | undefined
 }
 
@@ -97,10 +89,8 @@ interface PlainConversation {
 }
 
 function createPlainConversation(machine: AgentMachine, profile: ParsedProfile): PlainConversation {
-  let actor: AgentActor | undefined
   let options: TurnOptions = {}
   let spend: Spend = NO_SPEND
-  let turns: ReturnType<typeof watchTurns> | undefined
   let turn = Promise.withResolvers<void>()
 
   const direct = createDirectHost((_step, progress) => {
@@ -117,15 +107,10 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
     },
   }
 
-  const start = (previous: AgentActor | undefined): AgentActor => {
-    // After an abort the actor is gone, but not what had been said.
-    const context = previous?.getSnapshot().context
-    const input = context === undefined ? {} : { messages: context.messages, turn: context.turn }
-    const fresh = createActor(machine, { input: { ...input, maxSteps: profile.maxSteps } })
-    provideSteps(fresh.system, host)
-    turns = watchTurns(fresh, { settled: () => turn.resolve(), broken: (error) => turn.reject(error) })
-    return fresh.start()
-  }
+  const actor = createActor(machine, { input: { maxSteps: profile.maxSteps } })
+  provideSteps(actor.system, host)
+  const turns = watchTurns(actor, { settled: () => turn.resolve(), broken: (error) => turn.reject(error) })
+  actor.start()
 
   return {
     async run(prompt, turnOptions) {
@@ -134,21 +119,12 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
       turn = Promise.withResolvers<void>()
       const { signal } = options
       if (signal?.aborted) throw toAborted('The turn', signal)
-      const current = actor?.getSnapshot().status === 'active' ? actor : start(actor)
-      actor = current
-      const onAbort = (): void => {
-        turn.reject(toAborted('The turn', signal))
-        current.stop()
-      }
+      const onAbort = (): void => actor.send({ type: 'abort' })
       signal?.addEventListener('abort', onAbort, { once: true })
-      try {
-        turns?.arm()
-        current.send({ type: 'prompt', text: prompt })
-        await turn.promise
-      } finally {
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const { context } = current.getSnapshot()
+      turns.arm()
+      actor.send({ type: 'prompt', text: prompt })
+      await turn.promise.finally(() => signal?.removeEventListener('abort', onAbort))
+      const { context } = actor.getSnapshot()
       if (context.error !== undefined) throw fromAgentError(context.error)
       const output = readAnswer(context)?.content ?? ''
       return { output, checkpoint: toCheckpointName(profile.name, context.turn), turn: context.turn, reused: false, spend }

@@ -8,7 +8,7 @@ import type { ChangedPart, CheckpointReason, Receipt } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { addSpend, NO_SPEND, Spend, sumSpend, toSpend } from './spend.ts'
+import { addSpend, NO_SPEND, Spend, sumSpend } from './spend.ts'
 import { fromAgentError, type TurnOptions, toAborted } from './turn.ts'
 import {
   callPrefix,
@@ -41,6 +41,8 @@ export interface TurnPlan extends TurnOptions {
   readonly attempt: number
   readonly reason: CheckpointReason
   readonly changed: readonly ChangedPart[]
+  /** Ends the turn as a crash would, when what it belongs to ends. */
+  readonly ending?: AbortSignal | undefined
   /** Told what the execution cost, also when it fails. */
   readonly onCost?: ((cost: TurnCost) => void) | undefined
   /** Records more in the commit that carries the turn's intent. */
@@ -66,8 +68,8 @@ export interface Conversation {
   /** Any step as recorded. Errors: `RUN_CORRUPT`. */
   step(key: string): Promise<StepRecord | undefined>
   /**
-   * Executes a turn and resolves when its result is on disk (P1). Errors: `MODEL_*`, `MAX_STEPS` (recorded: the turn can be
-   * retried); `ABORTED` and those of the store (not recorded: the turn can be resumed, in a conversation opened anew).
+   * Executes a turn and resolves when its result is on disk (P1). Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED` by its own signal
+   * (recorded: the turn can be retried); `ABORTED` by an end, and those of the store (not recorded: the turn can be resumed).
    */
   execute(plan: TurnPlan): Promise<TurnValue>
   /** Ends what is in flight, as a crash would. What had settled is on disk when the promise resolves. */
@@ -160,6 +162,8 @@ export async function openConversation(services: Services, id: string, name: str
     async execute(plan) {
       const { turn, checkpoint, signal } = plan
       const recorded = await readTurn(turn)
+      const aborted = [signal, plan.ending, closing].find((reason) => reason?.aborted)
+      if (aborted !== undefined) throw toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, aborted)
       const { activation: current, event, version, start, again } = await prepare(plan, recorded)
       const calls = callPrefix(turn, version)
       const reused = sumSpend(log.steps(calls).flatMap(([, step]) => (step.status === 'ok' ? [step] : [])))
@@ -195,20 +199,21 @@ export async function openConversation(services: Services, id: string, name: str
         reused,
       })
 
-      const onAbort = (): void => current.stop(toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, signal))
+      const ending = plan.ending === undefined ? closing : AbortSignal.any([plan.ending, closing])
+      const onEnd = (): void => current.stop(toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, ending))
+      const onAbort = (): void => current.abort()
       signal?.addEventListener('abort', onAbort, { once: true })
-      closing.addEventListener('abort', onAbort, { once: true })
+      ending.addEventListener('abort', onEnd, { once: true })
       let settled: RecordedTurn | undefined
       try {
-        if (signal?.aborted || closing.aborted) onAbort()
         await current.run(
           {
             checkpoint,
             onText: (delta) => plan.onText?.(delta),
             onRepeat,
-            onCall(record) {
-              spent = addSpend(spent, toSpend(record))
-              head = { ...head, spend: addSpend(head.spend, toSpend(record)) }
+            onSpend(spend) {
+              spent = addSpend(spent, spend)
+              head = { ...head, spend: addSpend(head.spend, spend) }
               log.update({ data: head })
             },
             onSettled(context) {
@@ -227,18 +232,20 @@ export async function openConversation(services: Services, id: string, name: str
         )
         await log.commit()
       } catch (error) {
+        // Nothing of the turn's end is recorded; what had settled is, if the store still takes it.
+        activation = undefined
         await log.commit().catch(() => {})
         throw error
       } finally {
         signal?.removeEventListener('abort', onAbort)
-        closing.removeEventListener('abort', onAbort)
+        ending.removeEventListener('abort', onEnd)
         log.releaseSteps('call/')
         log.releaseSteps('turn/')
         plan.onCost?.({ reused, spent, repeated })
       }
       const durationMs = now() - startedAt
       if (settled?.status !== 'ok') {
-        const error = settled?.status === 'error' ? settled.error : toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, signal)
+        const error = settled?.status === 'error' ? settled.error : toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, ending)
         emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs, error })
         throw error
       }

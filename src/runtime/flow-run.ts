@@ -81,8 +81,7 @@ export async function runFlow<TInput, TOutput>(
   const steps = createFlowSteps(services, log, attempt)
   const scope: FlowScope = {
     assertNotInStep: () => {},
-    runTurn: (agent, strategy, prompt, turnOptions) =>
-      turns.run(agent, strategy, prompt, { ...turnOptions, signal: toTurnSignal(turnOptions.signal, signal) }),
+    runTurn: turns.run,
   }
   emit({ type: 'run.started', runId: id, name, attempt: head.attempt })
 
@@ -128,9 +127,6 @@ function toStepScope(runId: string, step: string): FlowScope {
   }
   return { assertNotInStep: refuse, runTurn: async (agent) => refuse(`A turn of \`${agent.profile.name}\``) }
 }
-
-const toTurnSignal = (own: AbortSignal | undefined, flow: AbortSignal): AbortSignal =>
-  own === undefined ? flow : AbortSignal.any([own, flow])
 
 /** Settles as `run` does, or fails once `signal` aborts, even if the function does not listen to it. */
 async function untilAborted<T>(signal: AbortSignal, id: string, run: () => Promise<T>): Promise<T> {

@@ -96,6 +96,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
           attempt: attempt.number,
           reason,
           changed,
+          ending: attempt.signal,
           onCost: attempt.book.add,
         })
         attempt.settle(generation)

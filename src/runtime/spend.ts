@@ -44,7 +44,8 @@ export function toSpend(record: StepRecord): Spend {
   if (record.status === 'intended') return NO_SPEND
   const durationMs = Math.max(0, (record.endedAt ?? record.startedAt) - record.startedAt)
   if (record.kind === 'tool') return { ...NO_SPEND, toolCalls: 1, durationMs }
-  if (record.kind !== 'model' || record.status === 'error') return { ...NO_SPEND, durationMs }
+  if (record.kind !== 'model') return { ...NO_SPEND, durationMs }
+  if (record.status === 'error') return { ...toLostSpend(record.error), durationMs }
   const { usage, costUsd } = record.value as ModelAnswer // the model actor's output
   return {
     ...NO_SPEND,
@@ -54,6 +55,26 @@ export function toSpend(record: StepRecord): Spend {
     unpricedCalls: costUsd === undefined ? 1 : 0,
     durationMs,
   }
+}
+
+const Lost = z.object({
+  details: z.object({
+    usage: z.object({
+      inputTokens: z.number(),
+      outputTokens: z.number(),
+      cachedInputTokens: z.number(),
+      reasoningTokens: z.number(),
+    }),
+    costUsd: z.number().optional(),
+  }),
+})
+
+/** What an attempt that failed was billed all the same, where its error says so (P12). */
+export function toLostSpend(error: unknown): Spend {
+  const lost = Lost.safeParse(error)
+  if (!lost.success) return NO_SPEND
+  const { usage, costUsd } = lost.data.details
+  return { ...NO_SPEND, ...usage, modelCalls: 1, costUsd: costUsd ?? 0, unpricedCalls: costUsd === undefined ? 1 : 0 }
 }
 
 export const sumSpend = (records: Iterable<StepRecord>): Spend => [...records].map(toSpend).reduce(addSpend, NO_SPEND)

@@ -3,7 +3,7 @@ import type { StepHost } from '../actors/step.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { toSpend } from './spend.ts'
+import { type Spend, toLostSpend, toSpend } from './spend.ts'
 
 /**
  * Records the steps of one run in its journal. Keeps P2 (a settled step is answered from the journal), P3 (an effect waits for its
@@ -16,6 +16,8 @@ export interface StepObserver {
   /** A step that was in flight when an earlier attempt ended is executed again. */
   readonly onRepeat: (kind: string) => void
   readonly onSettled: (record: StepRecord) => void
+  /** An attempt failed and was billed; the call goes on with another. */
+  readonly onLost: (spend: Spend) => void
   /** The run can no longer be recorded: it must stop. */
   readonly onBroken: (error: unknown) => void
 }
@@ -45,6 +47,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
           observer.onText(value.delta)
           emit({ type: 'text.received', ...call(), delta: value.delta })
         } else {
+          observer.onLost(toLostSpend(value.error))
           emit({ type: 'call.retried', ...call(), attempt: value.attempt, delayMs: value.delayMs, error: value.error })
         }
       }

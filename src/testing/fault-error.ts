@@ -6,16 +6,16 @@ export type FailingFault = Exclude<Fault, 'hang' | 'stall'>
 
 const failures = {
   disconnect: ['MODEL_UNAVAILABLE', 'closed the connection before it answered'],
-  cut: ['MODEL_CUT_OFF', 'broke off in the middle of its answer'],
+  cut: ['MODEL_UNAVAILABLE', 'broke off in the middle of its answer'],
   malformed: ['MODEL_BAD_ANSWER', 'sent something that is no JSON'],
   empty: ['MODEL_BAD_ANSWER', 'sent an answer without text and without tool calls'],
-  'no-finish': ['MODEL_CUT_OFF', 'ended its answer without saying that it is complete'],
+  'no-finish': ['MODEL_UNAVAILABLE', 'ended its answer without saying that it is complete'],
   length: ['MODEL_CUT_OFF', 'reached its token limit'],
   refusal: ['MODEL_REFUSED', 'refused to answer'],
   'stream-error': ['MODEL_UNAVAILABLE', 'sent an error in the middle of its answer'],
 } as const satisfies Record<Extract<FailingFault, string>, readonly [PerdureErrorCode, string]>
 
-/** What a model that talks HTTP and does not retry throws at this fault. */
+/** What a model that talks HTTP throws at this fault, once it has stopped to retry. */
 export function toFaultError(fault: FailingFault, model: string): PerdureError {
   const [code, what] =
     typeof fault === 'string' ? failures[fault] : ([toStatusCode(fault.status), `answered ${fault.status}`] as const)

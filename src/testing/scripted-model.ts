@@ -3,7 +3,7 @@ import { PerdureError } from '../errors.ts'
 import type { ModelAnswer } from '../machines/conversation.ts'
 import { toFaultError } from './fault-error.ts'
 import { forever, orAborted, pauseBefore, type Sleep, sleep } from './pause.ts'
-import { type PlayedAnswer, type Playback, toPlayback } from './playback.ts'
+import { type Playback, type PlayedAnswer, toPlayback } from './playback.ts'
 import type { Script } from './script.ts'
 
 /** How a {@link scriptedModel} answers. */

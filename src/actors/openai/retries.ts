@@ -26,10 +26,10 @@ const maxRetryAfterMs = 600_000
  */
 export async function withRetries<T>(attempt: () => Promise<T>, policy: RetryPolicy, context: ModelCallContext): Promise<T> {
   const { signal } = context
+  if (signal.aborted) throw toAborted(policy, signal)
   let fewRetries = 0
   for (let attempts = 1; ; attempts += 1) {
     try {
-      if (signal.aborted) throw abortedFailure(policy.model, signal)
       return await attempt()
     } catch (thrown) {
       if (!(thrown instanceof AttemptFailure)) throw thrown

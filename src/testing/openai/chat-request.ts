@@ -105,7 +105,13 @@ function parseAnswer(message: WireObject, index: number, open: OpenCalls | undef
     throw invalid(`Invalid parameter: Duplicate value for 'tool_call_id' of '${callId}', ${places}.`, param)
   }
   open.answeredAt.set(callId, index)
-  return { role: 'tool', callId, name, content: parseContent(message.content, `messages.[${index}].content`, ['text']), isError: false }
+  return {
+    role: 'tool',
+    callId,
+    name,
+    content: parseContent(message.content, `messages.[${index}].content`, ['text']),
+    isError: false,
+  }
 }
 
 function checkAnswered(open: OpenCalls | undefined, param: string): void {

@@ -46,7 +46,7 @@ export interface Ledger {
 
 /** An empty ledger. Lines are appended to the file, if there is one, before an answer begins and after it is sent. */
 export function toLedger(file: string | undefined): Ledger {
-  const requests: ServerRequest[] = []
+  const requests: (ServerRequest & { answered: boolean })[] = []
   const rejections: ServerRejection[] = []
   const write = (type: LedgerLine['type'], { number, api, key, request }: ServerRequest): void => {
     if (file === undefined) return
@@ -62,8 +62,10 @@ export function toLedger(file: string | undefined): Ledger {
       write('request.received', request)
       return request
     },
-    answer: (request) => {
-      requests[request.number - 1] = { ...request, answered: true }
+    answer: ({ number }) => {
+      const request = requests[number - 1]
+      if (request === undefined) throw new RangeError(`Expected \`number\` to be that of a request received, got \`${number}\``)
+      request.answered = true
       write('answer.sent', request)
     },
     reject: (rejection) => void rejections.push(rejection),

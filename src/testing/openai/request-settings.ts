@@ -31,7 +31,8 @@ export function parseSettings(body: WireObject, names: SettingNames): ModelSetti
 function parseNumber(value: unknown, param: string, min: number, max: number): number | undefined {
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'number') throw invalid(`Invalid type for '${param}': expected a decimal.`, param, 'invalid_type')
-  const bound = value < min ? (['below minimum', '>=', min, 'below_min'] as const) : (['above maximum', '<=', max, 'above_max'] as const)
+  const bound =
+    value < min ? (['below minimum', '>=', min, 'below_min'] as const) : (['above maximum', '<=', max, 'above_max'] as const)
   if (value >= min && value <= max) return value
   const [side, sign, limit, code] = bound
   const message = `Invalid '${param}': decimal ${side} value. Expected a value ${sign} ${limit}, but got ${value} instead.`

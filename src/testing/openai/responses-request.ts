@@ -49,7 +49,8 @@ function parseItems(values: readonly unknown[]): { systemPrompts: string[]; mess
   const say = (content: string, toolCalls: readonly ToolCall[]): void => {
     const last = messages.at(-1)
     if (last?.role !== 'assistant') messages.push({ role: 'assistant', content, toolCalls })
-    else messages[messages.length - 1] = { ...last, content: last.content + content, toolCalls: [...last.toolCalls, ...toolCalls] }
+    else
+      messages[messages.length - 1] = { ...last, content: last.content + content, toolCalls: [...last.toolCalls, ...toolCalls] }
   }
   for (const [index, value] of values.entries()) {
     const place = `input[${index}]`
@@ -97,11 +98,14 @@ function parseCall(item: WireObject, place: string): ToolCall {
 
 function checkId({ id }: WireObject, ids: Set<string>): void {
   if (typeof id !== 'string') return
-  if (ids.has(id)) throw invalid(`Duplicate item found with id ${id}. Remove duplicate items from your input and try again.`, 'input')
+  if (ids.has(id))
+    throw invalid(`Duplicate item found with id ${id}. Remove duplicate items from your input and try again.`, 'input')
   ids.add(id)
 }
 
+/** What followed is told by its own id: a message that was written anew, without one, is another message. */
 function checkFollowed({ id }: WireObject, next: unknown): void {
-  const isFollowed = isObject(next) && (next.type === 'function_call' || next.type === 'reasoning' || next.role === 'assistant')
-  if (!isFollowed) throw invalid(`Item '${id}' of type 'reasoning' was provided without its required following item.`, 'input')
+  if (isObject(next) && (next.type === 'function_call' || next.type === 'reasoning')) return
+  if (isObject(next) && next.role === 'assistant' && typeof next.id === 'string') return
+  throw invalid(`Item '${id}' of type 'reasoning' was provided without its required following item.`, 'input')
 }

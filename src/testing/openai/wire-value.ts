@@ -50,5 +50,9 @@ export function parseWord<const Word extends string>(value: unknown, param: stri
 }
 
 function mistyped(value: unknown, param: string, expected: string): Error {
-  return invalid(`Invalid type for '${param}': expected ${expected}, but got ${toTypeName(value)} instead.`, param, 'invalid_type')
+  return invalid(
+    `Invalid type for '${param}': expected ${expected}, but got ${toTypeName(value)} instead.`,
+    param,
+    'invalid_type',
+  )
 }

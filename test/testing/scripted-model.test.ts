@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict'
+import { describe, it } from 'node:test'
+import { type ScriptedAnswer, scriptedModel } from 'perdure/testing'
+import type { ModelCallContext, ModelRequest } from '../../src/actors/model.ts'
+import { isPerdureError, type PerdureErrorCode } from '../../src/errors.ts'
+
+const ask = (content: string): ModelRequest => ({
+  model: 'gpt-5-mini',
+  systemPrompt: 'Be brief.',
+  settings: {},
+  tools: [],
+  messages: [{ role: 'user', content }],
+})
+
+const listen = (signal = new AbortController().signal) => {
+  const heard: string[] = []
+  const context: ModelCallContext = { signal, onText: (delta) => heard.push(delta), onRetry: () => {} }
+  return { heard, context }
+}
+
+const hasCode = (code: PerdureErrorCode, message = /./) => {
+  return (error: unknown) => isPerdureError(error, code) && message.test(error.message)
+}
+
+describe('scriptedModel', () => {
+  it('answers in the order of its script and remembers what it was asked', async () => {
+    const model = scriptedModel(['One.', { text: 'Two.' }])
+    const { context } = listen()
+    assert.equal((await model(ask('1'), context)).message.content, 'One.')
+    assert.equal((await model(ask('2'), context)).message.content, 'Two.')
+    assert.deepEqual(model.requests, [ask('1'), ask('2')])
+    assert.equal(model.calls, 2)
+    model.done()
+  })
+
+  it('lets a function read the conversation and decide', async () => {
+    const model = scriptedModel(({ messages }, call) => `${call}: ${messages.at(-1)?.content}`)
+    const { context } = listen()
+    assert.equal((await model(ask('ping'), context)).message.content, '1: ping')
+    assert.equal((await model(ask('ping'), context)).message.content, '2: ping')
+    model.done()
+  })
+
+  it('gives the text in pieces that join to it', async () => {
+    const { heard, context } = listen()
+    const text = '  It is\n\nsunny in  Zürich. '
+    await scriptedModel([text])(ask('?'), context)
+    assert.ok(heard.length > 3)
+    assert.equal(heard.join(''), text)
+  })
+
+  it('gives the pieces that the script names', async () => {
+    const { heard, context } = listen()
+    const answer = await scriptedModel([{ deltas: ['su', 'nny'] }])(ask('?'), context)
+    assert.deepEqual(heard, ['su', 'nny'])
+    assert.equal(answer.message.content, 'sunny')
+  })
+
+  it('derives ids and usage from the conversation, so two processes get the same', async () => {
+    const script: ScriptedAnswer[] = [{ toolCalls: [{ name: 'weather', arguments: { city: 'Paris' } }, { name: 'time' }] }]
+    const { context } = listen()
+    const first = await scriptedModel(script)(ask('?'), context)
+    const second = await scriptedModel(script)(ask('?'), context)
+    assert.deepEqual(first, second)
+    assert.deepEqual(first.message.toolCalls, [
+      { id: 'call_1_0', name: 'weather', arguments: '{"city":"Paris"}' },
+      { id: 'call_1_1', name: 'time', arguments: '{}' },
+    ])
+    assert.deepEqual(first.usage, { inputTokens: 3, outputTokens: 8, cachedInputTokens: 0, reasoningTokens: 0 })
+  })
+
+  it('says the usage and the cost that the script names, and no cost otherwise', async () => {
+    const model = scriptedModel([{ text: 'Hi', usage: { inputTokens: 1000, cachedInputTokens: 900 }, costUsd: 0.5 }, 'Hi'])
+    const { context } = listen()
+    const named = await model(ask('?'), context)
+    assert.deepEqual(named.usage, { inputTokens: 1000, outputTokens: 1, cachedInputTokens: 900, reasoningTokens: 0 })
+    assert.equal(named.costUsd, 0.5)
+    assert.equal((await model(ask('?'), context)).costUsd, undefined)
+  })
+
+  it('fails a call beyond the script with its number', async () => {
+    const model = scriptedModel(['One.'])
+    const { context } = listen()
+    await model(ask('1'), context)
+    await assert.rejects(model(ask('2'), context), hasCode('MODEL_BAD_REQUEST', /has 1 answer and this is call 2/))
+    assert.throws(() => model.done(), /has 1 answer; 2 were asked for/)
+  })
+
+  it('is not done while answers are left over', () => {
+    assert.throws(() => scriptedModel(['One.', 'Two.']).done(), /has 2 answers; 2 were never asked for/)
+  })
+
+  it('refuses pieces that do not join to the text', async () => {
+    const { context } = listen()
+    await assert.rejects(scriptedModel([{ text: 'sunny', deltas: ['rain'] }])(ask('?'), context), TypeError)
+  })
+
+  it('throws the error of the script', async () => {
+    const { context } = listen()
+    const error = new Error('no luck')
+    await assert.rejects(scriptedModel([{ error }])(ask('?'), context), error)
+  })
+
+  it('is not asked at all when the signal has aborted before', async () => {
+    const model = scriptedModel(['One.'])
+    await assert.rejects(model(ask('?'), listen(AbortSignal.abort()).context), hasCode('ABORTED'))
+    assert.equal(model.calls, 0)
+  })
+
+  const waits: Record<string, ScriptedAnswer> = {
+    'for a promise': { text: 'late', until: new Promise(() => {}) },
+    'for its delay': { text: 'late', delayMs: 86_400_000 },
+    forever: { fault: 'hang' },
+    'in the middle': { text: 'so far', fault: 'stall' },
+  }
+  for (const [how, answer] of Object.entries(waits)) {
+    it(`stops waiting ${how} when the signal aborts`, async () => {
+      const controller = new AbortController()
+      const call = scriptedModel([answer])(ask('?'), listen(controller.signal).context)
+      controller.abort(new Error('enough'))
+      await assert.rejects(call, hasCode('ABORTED'))
+    })
+  }
+
+  it('stops between two pieces of text when the signal aborts', async () => {
+    const controller = new AbortController()
+    const heard: string[] = []
+    const onText = (delta: string) => {
+      heard.push(delta)
+      controller.abort()
+    }
+    const call = scriptedModel(['one two three'])(ask('?'), { ...listen(controller.signal).context, onText })
+    await assert.rejects(call, hasCode('ABORTED'))
+    assert.deepEqual(heard, ['one'])
+  })
+
+  it('waits before the answer and between its pieces on the clock it is given', async () => {
+    const waited: number[] = []
+    const model = scriptedModel([{ text: 'one two', delayMs: 5 }], {
+      delayMs: 10,
+      chunkDelayMs: 3,
+      sleep: async (delayMs) => waited.push(delayMs),
+    })
+    await model(ask('?'), listen().context)
+    assert.deepEqual(waited, [15, 3])
+  })
+
+  const failures: [ScriptedAnswer, PerdureErrorCode][] = [
+    [{ fault: { status: 401 } }, 'MODEL_UNAUTHORIZED'],
+    [{ fault: { status: 404 } }, 'MODEL_NOT_FOUND'],
+    [{ fault: { status: 429 } }, 'MODEL_UNAVAILABLE'],
+    [{ fault: { status: 503 } }, 'MODEL_UNAVAILABLE'],
+    [{ fault: { status: 400 } }, 'MODEL_BAD_REQUEST'],
+    [{ text: 'a b', fault: 'disconnect' }, 'MODEL_UNAVAILABLE'],
+    [{ text: 'a b', fault: 'cut' }, 'MODEL_UNAVAILABLE'],
+    [{ text: 'a b', fault: 'no-finish' }, 'MODEL_UNAVAILABLE'],
+    [{ text: 'a b', fault: 'length' }, 'MODEL_CUT_OFF'],
+    [{ text: 'a b', fault: 'malformed' }, 'MODEL_BAD_ANSWER'],
+    [{ text: 'a b', fault: 'empty' }, 'MODEL_BAD_ANSWER'],
+    [{ text: 'a b', fault: 'refusal' }, 'MODEL_REFUSED'],
+    [{ text: 'a b', fault: 'stream-error' }, 'MODEL_UNAVAILABLE'],
+    [{}, 'MODEL_BAD_ANSWER'],
+  ]
+  for (const [answer, code] of failures) {
+    it(`fails with ${code} at ${JSON.stringify(answer)}`, async () => {
+      const { heard, context } = listen()
+      await assert.rejects(scriptedModel([answer])(ask('?'), context), hasCode(code))
+      const isHalf = answer.fault === 'cut' || answer.fault === 'malformed' || answer.fault === 'stream-error'
+      const isWhole = answer.fault === 'no-finish' || answer.fault === 'length'
+      assert.deepEqual(heard, isWhole ? ['a', ' b'] : isHalf ? ['a'] : [])
+    })
+  }
+})
