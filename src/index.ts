@@ -17,6 +17,12 @@ export type {
   Usage,
   UserMessage,
 } from './machines/conversation.ts'
+export type { ErrorSummary } from './observe/error-summary.ts'
+export { createLedger, type Ledger, type LedgerOptions, type LedgerStore } from './observe/ledger.ts'
+export type { LedgerCall, LedgerCheckpoint, LedgerRun } from './observe/ledger-run.ts'
+export type { LedgerState } from './observe/ledger-state.ts'
+export type { LogStream } from './observe/log-output.ts'
+export { createReporter, type LogFormat, type Reporter, type ReporterOptions } from './observe/reporter.ts'
 export { type Agent, type AgentOptions, buildAgent } from './runtime/agent.ts'
 export type { CheckpointStrategy } from './runtime/conversation.ts'
 export type { DurableAgent, DurableOptions, Session, SessionTurnOptions } from './runtime/durable-agent.ts'

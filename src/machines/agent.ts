@@ -82,10 +82,13 @@ function openCalls(context: AgentContext): readonly ToolCall[] {
   return last?.role === 'assistant' ? last.toolCalls : []
 }
 
-/** Every call needs a result before the conversation can go on; one that has none after a failed turn gets told so. */
-function settleOpenCalls(context: AgentContext): readonly ToolMessage[] {
-  return openCalls(context).map(
-    ({ id, name }) =>
+/**
+ * The conversation as a new prompt finds it. Every call needs a result before it can go on: one that has none after a failed turn
+ * is given one that says so.
+ */
+export function readHistory(context: AgentContext): readonly Message[] {
+  const results = openCalls(context).map(
+    ({ id, name }): ToolMessage =>
       context.results[id] ?? {
         role: 'tool',
         callId: id,
@@ -94,6 +97,7 @@ function settleOpenCalls(context: AgentContext): readonly ToolMessage[] {
         isError: true,
       },
   )
+  return [...context.messages, ...results]
 }
 
 const modelKey = (context: AgentContext): string => `call/${context.turnKey}/m${String(context.step).padStart(3, '0')}`
@@ -134,20 +138,20 @@ export const agentMachine = setup({
     resultsMissing: ({ context }) => openCalls(context).length > 0,
   },
   actions: {
-    beginTurn: assign(({ context, event }) =>
-      event.type !== 'prompt'
-        ? {}
-        : {
-            messages: [...context.messages, ...settleOpenCalls(context), { role: 'user', content: event.text } as const],
-            turn: context.turn + 1,
-            turnKey: event.key ?? String(context.turn + 1).padStart(6, '0'),
-            turnStart: context.messages.length,
-            step: 0,
-            maxSteps: event.maxSteps ?? context.maxSteps,
-            results: {},
-            error: undefined,
-          },
-    ),
+    beginTurn: assign(({ context, event }) => {
+      if (event.type !== 'prompt') return {}
+      const history = readHistory(context)
+      return {
+        messages: [...history, { role: 'user', content: event.text } as const],
+        turn: context.turn + 1,
+        turnKey: event.key ?? String(context.turn + 1).padStart(6, '0'),
+        turnStart: history.length,
+        step: 0,
+        maxSteps: event.maxSteps ?? context.maxSteps,
+        results: {},
+        error: undefined,
+      }
+    }),
     beginRetry: assign(({ context, event }) =>
       event.type !== 'retry' ? {} : { maxSteps: event.maxSteps ?? context.maxSteps, error: undefined },
     ),

@@ -13,9 +13,9 @@ const HEADER_BYTES = 5
 const packr = new Packr({
   useRecords: false,
   mapsAsObjects: true,
-  moreTypes: true,
   useBigIntExtension: true,
   variableMapSize: true,
+  useToJSON: false,
 })
 
 const checksum = (key: string, payload: Uint8Array): number => crc32(payload, crc32(key))
@@ -70,5 +70,10 @@ export function decodeStorable(key: string, bytes: Uint8Array): unknown {
 
 /** What {@link encodeRecord} was given. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
 export function decodeRecord(key: string, bytes: Uint8Array): unknown {
-  return fromStorable(decodeStorable(key, bytes))
+  const storable = decodeStorable(key, bytes)
+  try {
+    return fromStorable(storable)
+  } catch (cause) {
+    throw corrupt(key, 'holds what this version of perdure does not write', cause)
+  }
 }

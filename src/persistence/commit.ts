@@ -1,3 +1,4 @@
+import { PerdureError, toMessage } from '../errors.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
@@ -13,7 +14,8 @@ export interface Participant {
 export interface Committer {
   /**
    * Resolves when a batch that holds the participant's changes up to now is on disk (P1). Asked again before that batch is cut, it
-   * is the same batch. Errors: those of `Store.write`, and what `prepare` threw.
+   * is the same batch; asked while it is being cut or written, the next. Errors: those of `Store.write`, what `prepare` threw, and
+   * after a failed write `STORE_WRITE_FAILED`, always: what comes later may build on what was lost.
    */
   commit(participant: Participant): Promise<void>
   /** Resolves when nothing is being written or waiting to be. Never rejects. */
@@ -23,6 +25,20 @@ export interface Committer {
 export function createCommitter(store: Store, options: { readonly sync: boolean }): Committer {
   let waiting = new Map<Participant, PromiseWithResolvers<void>>()
   let running: Promise<void> | undefined
+  let failure: PerdureError | undefined
+
+  const write = async (operations: readonly Operation[]): Promise<void> => {
+    try {
+      if (operations.length > 0) await store.write(operations, { sync: options.sync })
+    } catch (error) {
+      failure = new PerdureError(
+        'STORE_WRITE_FAILED',
+        `An earlier write to ${store.location} failed (${toMessage(error)}), so nothing more is recorded. Close it and open it again; runs go on from what was recorded before.`,
+        { cause: error, details: { directory: store.location } },
+      )
+      throw error
+    }
+  }
 
   const flush = async (): Promise<void> => {
     // One turn of the microtask queue lets what was started together be written together.
@@ -34,14 +50,15 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
       const prepared: PromiseWithResolvers<void>[] = []
       for (const [participant, done] of batch) {
         try {
-          operations.push(...participant.prepare())
+          if (failure !== undefined) throw failure
+          for (const operation of participant.prepare()) operations.push(operation)
           prepared.push(done)
         } catch (error) {
           done.reject(error)
         }
       }
       try {
-        if (operations.length > 0) await store.write(operations, { sync: options.sync })
+        await write(operations)
         for (const done of prepared) done.resolve()
       } catch (error) {
         for (const done of prepared) done.reject(error)

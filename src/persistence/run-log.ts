@@ -1,88 +1,17 @@
-import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
-import { decodeRecord, encodeRecord } from './codec.ts'
+import { encodeRecord } from './codec.ts'
 import type { Committer, Participant } from './commit.ts'
-import { assertRunId, headKey, rangeOf, stepKey, stepRange } from './keys.ts'
-import { loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
+import { assertRunId, headKey, rangeOf, stepKey, stepRange, toRunId, toStep } from './keys.ts'
+import { type Head, parseHead, parseStep, type StepRecord } from './run-record.ts'
+import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
 import type { Operation, Store } from './store.ts'
 
-/**
- * Everything that is recorded of one run: its head, its journal of steps and its snapshot. Changes are collected and go to disk together, in
- * one atomic batch (P5), at the next {@link RunLog.commit}.
- */
+export type { Head, StepRecord } from './run-record.ts'
 
 /**
- * One step of the journal. `intended`: it may have started and its outcome is not recorded (P3); `ok` and `error`: it has settled.
- * Times are epoch milliseconds.
+ * Everything that is recorded of one run: its head, its journal of steps and its snapshot. Changes are collected and go to disk
+ * together, in one atomic batch (P5), at the next {@link RunLog.commit}.
  */
-export interface StepRecord {
-  readonly kind: string
-  readonly name: string
-  readonly status: 'intended' | 'ok' | 'error'
-  /** How often it was started, counted from 1. */
-  readonly attempt: number
-  readonly startedAt: number
-  readonly endedAt?: number | undefined
-  /** What the step was to do, as far as recovery and comparison need it. */
-  readonly data?: unknown
-  /** The result of a step that is `ok`. */
-  readonly value?: unknown
-  /** The error of a step that is `error`. */
-  readonly error?: unknown
-}
-
-export interface Head {
-  readonly id: string
-  readonly kind: string
-  /** The name of the flow or agent. */
-  readonly name: string
-  readonly status: 'running' | 'completed' | 'failed'
-  readonly createdAt: number
-  readonly updatedAt: number
-  /** What the runtime keeps about the run; its shape is the runtime's. */
-  readonly data: unknown
-  readonly snapshot: { readonly seq: number; readonly checksum: number }
-  /** How many step records the run has: one that is missing is noticed. */
-  readonly steps: number
-}
-
-const StepSchema = z.looseObject({
-  kind: z.string(),
-  name: z.string(),
-  status: z.enum(['intended', 'ok', 'error']),
-  attempt: z.number(),
-  startedAt: z.number(),
-  endedAt: z.number().optional(),
-})
-
-const HeadSchema = z.looseObject({
-  id: z.string(),
-  kind: z.string(),
-  name: z.string(),
-  status: z.enum(['running', 'completed', 'failed']),
-  createdAt: z.number(),
-  updatedAt: z.number(),
-  snapshot: z.object({ seq: z.number(), checksum: z.number() }),
-  steps: z.number(),
-})
-
-function parse<T>(schema: z.ZodType, key: string, bytes: Uint8Array): T {
-  const value = decodeRecord(key, bytes)
-  const result = schema.safeParse(value)
-  if (!result.success)
-    throw new PerdureError('RUN_CORRUPT', `The record \`${key}\` is not what it should be: ${z.prettifyError(result.error)}`, {
-      details: { key },
-    })
-  return value as T // the schema names every field that T requires
-}
-
-/** Reads a run's head. `undefined`: there is no such run. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
-export async function loadHead(store: Store, id: string): Promise<Head | undefined> {
-  const key = headKey(id)
-  const bytes = await store.get(key)
-  return bytes === undefined ? undefined : parse<Head>(HeadSchema, key, bytes)
-}
-
 export interface RunLog {
   readonly id: string
   readonly head: Head
@@ -97,16 +26,19 @@ export interface RunLog {
   loadSteps(start?: string): Promise<void>
   /** Brings one step into memory and returns it. Errors: `RUN_CORRUPT`. */
   loadStep(key: string): Promise<StepRecord | undefined>
-  /** Lets go of steps in memory that are of no more use; their records stay. */
+  /** Lets go of steps in memory that are of no more use; their records stay, also those that are not yet on disk. */
   releaseSteps(start: string): void
   step(key: string): StepRecord | undefined
   /** The loaded steps whose key begins with `start`, in key order. */
   steps(start: string): readonly (readonly [key: string, record: StepRecord])[]
-  /** Records a step; on disk with the next commit. Errors: `VALUE_NOT_STORABLE`. */
+  /**
+   * Records a step; on disk with the next commit. One that an earlier process or a released memory knows has to be loaded first: it
+   * would be counted twice. Errors: `VALUE_NOT_STORABLE`.
+   */
   putStep(key: string, record: StepRecord): void
-  /** Removes a step; gone from the disk with the next commit. */
+  /** Removes a step that is in memory; gone from the disk with the next commit. */
   deleteStep(key: string): void
-  /** From now on each commit also brings the stored snapshot, loaded before, to what `read` returns at that moment. */
+  /** From now on each commit also brings the stored snapshot, which must have been loaded, to what `read` returns at that moment. */
   follow(read: (() => unknown) | undefined): void
   /** Nothing is written from now on: what was recorded in memory no longer agrees with the disk. */
   abandon(): void
@@ -120,28 +52,56 @@ interface Room {
   readonly now: () => number
 }
 
-function createLog({ store, committer, now }: Room, loaded: Head): RunLog {
-  let head = loaded
-  let snapshots: SnapshotLog | undefined
+/** A change of a step that may not be on disk yet; without `record` it is removed. */
+interface Change {
+  readonly operation: Operation
+  readonly record: StepRecord | undefined
+}
+
+function createLog({ store, committer, now }: Room, opened: Head, created?: SnapshotLog): RunLog {
+  let head = opened
+  let snapshots = created
+  let loading: Promise<SnapshotLog> | undefined
   let read: (() => unknown) | undefined
   let abandoned = false
   const memory = new Map<string, StepRecord>()
-  const changed = new Map<string, Operation>()
+  let changed = new Map<string, Change>()
+  /** What the last batch took with it: perhaps still being written. */
+  let cut = new Map<string, Change>()
+  let cuts = 0
+  /** What is changed while steps are being read, by reader. */
+  const overlays = new Set<Map<string, Change>>()
 
-  const requireSnapshots = async (): Promise<SnapshotLog> => {
-    snapshots ??= await loadSnapshotLog(store, head.id, head.snapshot)
-    return snapshots
+  const change = (step: string, record: StepRecord | undefined): void => {
+    const key = stepKey(head.id, step)
+    const operation: Operation =
+      record === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, record) }
+    const difference = (record === undefined ? 0 : 1) - (find(step) === undefined ? 0 : 1)
+    if (difference !== 0) head = { ...head, steps: head.steps + difference }
+    for (const pending of [changed, ...overlays]) pending.set(step, { operation, record })
+    if (record === undefined) memory.delete(step)
+    else memory.set(step, record)
   }
+  const pending = (step: string): Change | undefined => changed.get(step) ?? cut.get(step)
+  const find = (step: string): StepRecord | undefined => memory.get(step) ?? pending(step)?.record
 
   const participant: Participant = {
     prepare() {
       if (abandoned) throw new PerdureError('ABORTED', `Run \`${head.id}\` has stopped: an earlier commit of it failed.`)
-      const operations: Operation[] = [...changed.values()]
-      if (read !== undefined && snapshots !== undefined) operations.push(...snapshots.write(read()))
-      changed.clear()
-      head = { ...head, updatedAt: now(), snapshot: snapshots?.end ?? head.snapshot }
+      const delta = read === undefined || snapshots === undefined ? [] : snapshots.write(read())
+      const operations = [...Array.from(changed.values(), ({ operation }) => operation), ...delta]
       const key = headKey(head.id)
-      operations.push({ type: 'put', key, value: encodeRecord(key, head) })
+      const next: Head = { ...head, updatedAt: now(), snapshot: snapshots?.end ?? head.snapshot }
+      try {
+        operations.push({ type: 'put', key, value: encodeRecord(key, next) })
+      } catch (error) {
+        abandoned = true // the snapshot in memory is ahead of the disk
+        throw error
+      }
+      head = next
+      cut = changed
+      changed = new Map()
+      cuts++
       return operations
     },
   }
@@ -151,55 +111,80 @@ function createLog({ store, committer, now }: Room, loaded: Head): RunLog {
     get head() {
       return head
     },
-    update(change) {
-      const next = { ...head, ...change }
+    update(difference) {
+      const next = { ...head, ...difference }
       encodeRecord(headKey(head.id), next)
       head = next
     },
-    loadSnapshot: async () => (await requireSnapshots()).value,
+    async loadSnapshot() {
+      if (snapshots === undefined) {
+        loading ??= loadSnapshotLog(store, head.id, head.snapshot).finally(() => {
+          loading = undefined
+        })
+        const loaded = await loading
+        snapshots ??= loaded
+      }
+      return snapshots.value
+    },
     async loadSteps(start = '') {
-      const offset = stepKey(head.id, '').length
-      const found: [string, StepRecord][] = []
-      for await (const [key, bytes] of store.entries(stepRange(head.id, start)))
-        found.push([key.slice(offset), parse<StepRecord>(StepSchema, key, bytes)])
-      if (start === '' && found.length !== head.steps)
+      const overlay = new Map([...cut, ...changed])
+      overlays.add(overlay)
+      const found = new Map<string, StepRecord>()
+      try {
+        for await (const [key, bytes] of store.entries(stepRange(head.id, start)))
+          found.set(toStep(head.id, key), parseStep(head.id, key, bytes))
+      } finally {
+        overlays.delete(overlay)
+      }
+      for (const [step, { record }] of overlay) {
+        if (record === undefined) found.delete(step)
+        else if (step.startsWith(start)) found.set(step, record)
+      }
+      if (start === '' && found.size !== head.steps)
         throw new PerdureError(
           'RUN_CORRUPT',
-          `The journal of run \`${head.id}\` has ${found.length} records instead of ${head.steps}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
+          `The journal of run \`${head.id}\` has ${found.size} records instead of ${head.steps}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
           { details: { run: head.id } },
         )
-      for (const [key, record] of found) if (!changed.has(stepKey(head.id, key))) memory.set(key, record)
+      for (const [step, record] of found) memory.set(step, record)
     },
     async loadStep(step) {
-      const key = stepKey(head.id, step)
-      if (memory.has(step) || changed.has(key)) return memory.get(step)
-      const bytes = await store.get(key)
-      if (bytes !== undefined && !changed.has(key)) memory.set(step, parse<StepRecord>(StepSchema, key, bytes))
-      return memory.get(step)
+      if (find(step) === undefined && pending(step) === undefined) {
+        const key = stepKey(head.id, step)
+        const bytes = await store.get(key)
+        const isKnown = memory.has(step) || pending(step) !== undefined // changed meanwhile
+        if (bytes !== undefined && !isKnown) memory.set(step, parseStep(head.id, key, bytes))
+      }
+      const record = find(step)
+      if (record !== undefined) memory.set(step, record)
+      return record
     },
     releaseSteps(start) {
       for (const key of memory.keys()) if (key.startsWith(start)) memory.delete(key)
     },
     step: (key) => memory.get(key),
     steps: (start) => [...memory].filter(([key]) => key.startsWith(start)).sort(([a], [b]) => (a < b ? -1 : 1)),
-    putStep(step, record) {
-      const key = stepKey(head.id, step)
-      changed.set(key, { type: 'put', key, value: encodeRecord(key, record) })
-      if (!memory.has(step)) head = { ...head, steps: head.steps + 1 }
-      memory.set(step, record)
-    },
+    putStep: change,
     deleteStep(step) {
-      const key = stepKey(head.id, step)
-      if (memory.delete(step)) head = { ...head, steps: head.steps - 1 }
-      changed.set(key, { type: 'del', key })
+      if (memory.has(step)) change(step, undefined)
     },
-    follow(reader) {
-      read = reader
+    follow(next) {
+      if (next !== undefined && snapshots === undefined)
+        throw new TypeError(`Expected the snapshot of run \`${head.id}\` to have been loaded before it is followed`)
+      read = next
     },
     abandon() {
       abandoned = true
     },
-    commit: () => committer.commit(participant),
+    commit() {
+      const number = cuts + 1
+      const done = committer.commit(participant)
+      const forget = (): void => {
+        if (cuts === number) cut = new Map()
+      }
+      done.then(forget, () => {}) // whoever asked hears of the error
+      return done
+    },
   }
 }
 
@@ -208,7 +193,7 @@ export function createRunLog(room: Room, run: Pick<Head, 'id' | 'kind' | 'name' 
   assertRunId(run.id)
   const time = room.now()
   const head: Head = { ...run, status: 'running', createdAt: time, updatedAt: time, snapshot: { seq: 0, checksum: 0 }, steps: 0 }
-  return createLog(room, head)
+  return createLog(room, head, createSnapshotLog(run.id))
 }
 
 /** A run as the store has it; `undefined` when it has none. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`, `RUN_ID_INVALID`. */
@@ -219,11 +204,18 @@ export async function openRunLog(room: Room, id: string): Promise<RunLog | undef
   return createLog(room, head)
 }
 
+/** Reads a run's head. `undefined`: there is no such run. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export async function loadHead(store: Store, id: string): Promise<Head | undefined> {
+  const key = headKey(id)
+  const bytes = await store.get(key)
+  return bytes === undefined ? undefined : parseHead(id, key, bytes)
+}
+
 /** The heads of all runs, in id order. One that cannot be read is given as its error. */
 export async function* loadHeads(store: Store): AsyncIterable<Head | PerdureError> {
   for await (const [key, bytes] of store.entries(rangeOf('h/'))) {
     try {
-      yield parse<Head>(HeadSchema, key, bytes)
+      yield parseHead(toRunId(key), key, bytes)
     } catch (error) {
       if (!(error instanceof PerdureError)) throw error
       yield error

@@ -1,4 +1,4 @@
-import { PerdureError } from '../errors.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import { decodeStorable, encodeStorable, readChecksum } from './codec.ts'
 import { createDelta, type Delta } from './delta.ts'
 import { baseKey, deltaKey, deltaRange } from './keys.ts'
@@ -78,35 +78,43 @@ function createLog(
 }
 
 /** The log of a run that has no snapshot yet. */
-function createSnapshotLog(run: string): SnapshotLog {
+export function createSnapshotLog(run: string): SnapshotLog {
   return createLog(run, { value: undefined, end: { seq: 0, checksum: 0 }, baseSeq: 0, baseBytes: 0, deltaBytes: 0 })
 }
 
 /** Reads a run's snapshot and checks that its chain is whole up to `expected`. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
 export async function loadSnapshotLog(store: Store, run: string, expected: ChainEnd): Promise<SnapshotLog> {
   if (expected.seq === 0) return createSnapshotLog(run)
-  const broken = (what: string): PerdureError =>
+  const broken = (what: string, cause?: unknown): PerdureError =>
     new PerdureError(
       'RUN_CORRUPT',
       `The snapshot of run \`${run}\` is damaged: ${what}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
-      { details: { run } },
+      { cause, details: { run } },
     )
-  const key = baseKey(run)
-  const bytes = await store.get(key)
-  if (bytes === undefined) throw broken('its base record is missing')
-  const base = decodeStorable(key, bytes) as Link // checksummed: written by `append`
   const patcher = createPatcher(undefined)
-  patcher.apply(base.delta)
-  let end: ChainEnd = { seq: base.seq, checksum: readChecksum(bytes) }
+  const read = (key: string, bytes: Uint8Array, before: ChainEnd | undefined): ChainEnd => {
+    try {
+      const link = decodeStorable(key, bytes) as Link // checksummed: written by `append`
+      if (before !== undefined && link.seq !== before.seq + 1) throw broken(`record ${before.seq + 1} of it is missing`)
+      if (link.after !== (before?.checksum ?? 0)) throw broken(`record ${link.seq} of it does not follow the one before`)
+      patcher.apply(link.delta)
+      return { seq: link.seq, checksum: readChecksum(bytes) }
+    } catch (error) {
+      if (isPerdureError(error) && (error.code !== 'RUN_CORRUPT' || error.details.run === run)) throw error
+      throw broken(`its record \`${key}\` cannot be read`, error)
+    }
+  }
+
+  const base = await store.get(baseKey(run))
+  if (base === undefined) throw broken('its base record is missing')
+  let end = read(baseKey(run), base, undefined)
+  const baseSeq = end.seq
   let deltaBytes = 0
-  for await (const [deltaName, value] of store.entries(deltaRange(run))) {
-    const link = decodeStorable(deltaName, value) as Link // checksummed: written by `append`
-    if (link.seq !== end.seq + 1 || link.after !== end.checksum) throw broken(`record ${end.seq + 1} of it is missing`)
-    patcher.apply(link.delta)
-    end = { seq: link.seq, checksum: readChecksum(value) }
-    deltaBytes += value.byteLength
+  for await (const [key, bytes] of store.entries(deltaRange(run))) {
+    end = read(key, bytes, end)
+    deltaBytes += bytes.byteLength
   }
   if (end.seq !== expected.seq || end.checksum !== expected.checksum)
     throw broken(`it ends at record ${end.seq} instead of ${expected.seq}`)
-  return createLog(run, { value: patcher.value, end, baseSeq: base.seq, baseBytes: bytes.byteLength, deltaBytes })
+  return createLog(run, { value: patcher.value, end, baseSeq, baseBytes: base.byteLength, deltaBytes })
 }

@@ -1,31 +1,38 @@
+import { types } from 'node:util'
 import { PerdureError } from '../errors.ts'
+import { fromStoredBytes, type StoredBytes, toStoredBytes } from './stored-bytes.ts'
+import { fromStoredError, type StoredError, toStoredError } from './stored-error.ts'
 
 /**
  * The one place that knows which JavaScript values can be kept, and how those that msgpack has no word for are written.
  *
  * Kept as they are: undefined, null, booleans, numbers (NaN, infinities and -0 too), bigint of any size, strings (lone surrogates
- * too), plain objects and arrays, Date, Map, Set, RegExp, ArrayBuffer, typed arrays, Error with its own properties. A value that
- * msgpack would change is wrapped as `{ [TAG]: [kind, data] }`; a user's object that has that key is itself wrapped. An XState
- * actor reference becomes XState's own marker. Anything else is refused, with its path.
+ * too), plain objects (also without a prototype) and arrays (also with holes), Date, Map, Set, RegExp, ArrayBuffer, DataView, typed
+ * arrays, Buffer, Error with its own properties. A value that msgpack would change is wrapped as `{ [TAG]: [kind, data] }`; a user's
+ * object that has that key is itself wrapped. An XState actor reference becomes XState's own marker.
+ *
+ * Anything else is refused, with its path. Also refused is what can change without becoming another object, for a delta would not
+ * notice it: getters and proxies. Property attributes and keys that are not enumerable are not kept.
  */
 const TAG = '$perdure'
 
-type Path = readonly (string | number)[]
+/** How deep values may be nested. Writing and reading recurse: this stays far from the end of the stack, much of which may be in use. */
+export const MAX_DEPTH = 100
+
+export type Path = readonly (string | number)[]
 
 /** What the walk meets at a nested container: a replacement for it (a reference), or `undefined` to go on into it. */
 export type Substitute = (value: object, path: Path) => unknown
 
-const plain = new Set<unknown>([Object.prototype, null])
-const needsWrapping = (key: string): boolean => key === TAG || key === '__proto__' || !key.isWellFormed()
-
 /** `a.b[0]` */
 export function toPathText(path: Path): string {
   if (path.length === 0) return 'the value itself'
-  return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
+  const texts = path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`))
+  return (texts.length > 40 ? [...texts.slice(0, 20), ' … ', ...texts.slice(-10)] : texts).join('')
 }
 
 /** The error for a value that cannot be kept. */
-function notStorable(what: string, path: Path): PerdureError {
+export function toNotStorable(what: string, path: Path): PerdureError {
   return new PerdureError(
     'VALUE_NOT_STORABLE',
     `Cannot store ${what} at \`${toPathText(path)}\`. Keep plain data there (objects, arrays, Date, Map, Set, Error, bytes), and functions, sockets and class instances outside of what is recorded.`,
@@ -33,84 +40,162 @@ function notStorable(what: string, path: Path): PerdureError {
   )
 }
 
-const tagged = (kind: string, data: unknown): unknown => ({ [TAG]: [kind, data] })
+/** A plain object whose parts can be compared one by one. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || types.isProxy(value) || isActorRef(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
+}
 
-function fromObject(value: object, path: Path, ancestors: Set<object>, substitute: Substitute | undefined): unknown {
-  if (Array.isArray(value)) return Array.from(value, (item, index) => walk(item, [...path, index], ancestors, substitute))
-  // A reference is found again by its path, and a path cannot lead through a wrapper: no substitution inside of one.
-  const inner = (child: unknown, key: string | number): unknown => walk(child, [...path, key], ancestors, undefined)
-  if (value instanceof Date || value instanceof RegExp || value instanceof ArrayBuffer || ArrayBuffer.isView(value)) return value
-  if (value instanceof Map)
-    return tagged(
-      'map',
-      [...value].map(([key, item], index) => [inner(key, index), inner(item, String(key))]),
-    )
-  if (value instanceof Set) return tagged('set', [...value].map(inner))
-  if (value instanceof Error) {
-    const { name, message, stack } = value
-    const own = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, inner(item, key)]))
-    return tagged('error', { name, message, stack, own, ...('cause' in value ? { cause: inner(value.cause, 'cause') } : {}) })
-  }
-  if ('sessionId' in value && 'ref' in value && 'send' in value && 'id' in value) return { xstate$$type: 1, id: value.id }
-  if (!plain.has(Object.getPrototypeOf(value))) throw notStorable(`an instance of ${value.constructor?.name || 'a class'}`, path)
-  if (Object.getOwnPropertySymbols(value).length > 0) throw notStorable('an object with symbol keys', path)
+/** An array that is only its items: no holes, no other properties, of no class of its own. */
+export function isPlainArray(value: unknown): value is readonly unknown[] {
+  if (!Array.isArray(value) || types.isProxy(value) || Object.getPrototypeOf(value) !== Array.prototype) return false
   const keys = Object.keys(value)
-  if (keys.some(needsWrapping))
-    return tagged(
-      'object',
-      Object.entries(value).map(([key, item]) => [walk(key, path, ancestors, undefined), inner(item, key)]),
-    )
-  const copy: Record<string, unknown> = {}
-  for (const [key, item] of Object.entries(value)) copy[key] = walk(item, [...path, key], ancestors, substitute)
-  return copy
+  // Indices come first and in order: when the last key is the last index, all are there.
+  return keys.length === value.length && (keys.length === 0 || keys.at(-1) === String(value.length - 1))
 }
 
-function walk(value: unknown, path: Path, ancestors: Set<object>, substitute: Substitute | undefined): unknown {
-  switch (typeof value) {
-    case 'string':
-      return value.isWellFormed() ? value : tagged('utf16', new Uint8Array(Buffer.from(value, 'utf16le')))
-    case 'number':
-      return Object.is(value, -0) ? tagged('-0', null) : value
-    case 'function':
-      throw notStorable(`the function ${value.name || '(anonymous)'}`, path)
-    case 'symbol':
-      throw notStorable(String(value), path)
-    case 'object': {
-      if (value === null) return value
-      const replacement = substitute?.(value, path)
-      if (replacement !== undefined) return replacement
-      if (ancestors.has(value)) throw notStorable('a circular reference', path)
-      ancestors.add(value)
-      const result = fromObject(value, path, ancestors, substitute)
-      ancestors.delete(value)
-      return result
-    }
-    default:
-      return value
-  }
+function isActorRef(value: object): value is { readonly id: string } {
+  return 'sessionId' in value && 'ref' in value && 'id' in value && 'send' in value && typeof value.send === 'function'
 }
+
+// A byte order mark at the start is lost by the decoder, half of a surrogate pair by UTF-8.
+const isExact = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
+const needsWrapping = (key: string): boolean => key === TAG || key === '__proto__' || !isExact(key)
+const tagged = (kind: string, data: unknown): unknown => ({ [TAG]: [kind, data] })
 
 /**
  * A copy of `value` that msgpack keeps exactly. `at` is where the value stands, for the message. Errors: `VALUE_NOT_STORABLE`
  * with the path.
  */
 export function toStorable(value: unknown, at: Path = [], substitute?: Substitute): unknown {
-  return walk(value, at, new Set(), substitute)
+  const path = [...at]
+  const ancestors: object[] = []
+  /** Above 0 inside of a wrapper: a reference is found again by its path, and a path cannot lead through a wrapper. */
+  let wrappers = 0
+
+  const walk = (item: unknown): unknown => {
+    switch (typeof item) {
+      case 'string':
+        return isExact(item) ? item : tagged('utf16', new Uint8Array(Buffer.from(item, 'utf16le')))
+      case 'number':
+        return Object.is(item, -0) ? tagged('-0', null) : item
+      case 'function':
+        throw toNotStorable(`the function ${item.name || '(anonymous)'}`, path)
+      case 'symbol':
+        throw toNotStorable(String(item), path)
+      case 'object':
+        return item === null ? null : walkObject(item)
+      default:
+        return item
+    }
+  }
+
+  const walkChild = (item: unknown, key: string | number): unknown => {
+    path.push(key)
+    const result = walk(item)
+    path.pop()
+    return result
+  }
+
+  const walkObject = (item: object): unknown => {
+    const replacement = wrappers === 0 ? substitute?.(item, path) : undefined
+    if (replacement !== undefined) return replacement
+    if (ancestors.includes(item)) throw toNotStorable('a circular reference', path)
+    if (path.length > MAX_DEPTH) throw toNotStorable(`what is nested more than ${MAX_DEPTH} levels deep`, path)
+    if (types.isProxy(item)) throw toNotStorable('a Proxy', path)
+    if (isActorRef(item)) return { xstate$$type: 1, id: item.id }
+    ancestors.push(item)
+    const result = write(item)
+    ancestors.pop()
+    return result
+  }
+
+  const wrap = (kind: string, data: () => unknown): unknown => {
+    wrappers++
+    const result = tagged(kind, data())
+    wrappers--
+    return result
+  }
+
+  const write = (item: object): unknown => {
+    const prototype: unknown = Object.getPrototypeOf(item)
+    if (prototype === Object.prototype) return writeObject(item, 'object')
+    if (prototype === Array.prototype) return writeArray(item as readonly unknown[]) // by its prototype
+    if (prototype === null) return writeObject(item, 'null')
+    if (item instanceof Error) return wrap('error', () => toStoredError(item, walkChild))
+    const bytes = toStoredBytes(item)
+    if (bytes !== undefined) return bytes.name === 'Uint8Array' ? bytes.bytes : tagged('bytes', bytes)
+    const extra = Reflect.ownKeys(item).find((key) => !(item instanceof RegExp && key === 'lastIndex'))
+    const known = prototype === Date.prototype || prototype === RegExp.prototype || prototype === Map.prototype
+    if (!known && prototype !== Set.prototype) throw toNotStorable(`an instance of ${toClassName(item)}`, path)
+    if (extra !== undefined) throw toNotStorable(`a ${toClassName(item)} with the property ${String(extra)}`, path)
+    if (item instanceof RegExp) return tagged('regexp', [walk(item.source), item.flags, item.lastIndex])
+    if (item instanceof Map) return wrap('map', () => Array.from(item, writeEntry))
+    return item instanceof Set ? wrap('set', () => Array.from(item, walkChild)) : item
+  }
+
+  const writeEntry = ([key, item]: readonly [unknown, unknown], index: number): readonly [unknown, unknown] => [
+    walkChild(key, index),
+    walkChild(item, typeof key === 'object' ? index : String(key)),
+  ]
+
+  const writeObject = (item: object, kind: 'object' | 'null'): unknown => {
+    if (Object.getOwnPropertySymbols(item).length > 0) throw toNotStorable('an object with symbol keys', path)
+    const keys = Object.keys(item)
+    if (kind === 'null' || keys.some(needsWrapping))
+      return wrap(kind, () => keys.map((key) => [walk(key), walkChild(read(item, key), key)]))
+    const copy: Record<string, unknown> = {}
+    for (const key of keys) copy[key] = walkChild(read(item, key), key)
+    return copy
+  }
+
+  const read = (item: object, key: string): unknown => {
+    const property = Object.getOwnPropertyDescriptor(item, key)
+    if (property !== undefined && !('value' in property)) throw toNotStorable('a getter', [...path, key])
+    return property?.value
+  }
+
+  const writeArray = (items: readonly unknown[]): unknown => {
+    if (isPlainArray(items) && Object.getOwnPropertySymbols(items).length === 0) {
+      const copy = new Array<unknown>(items.length)
+      for (let index = 0; index < items.length; index++) copy[index] = walkChild(items[index], index)
+      return copy
+    }
+    const keys = Reflect.ownKeys(items).filter((key) => key !== 'length')
+    const named = keys.find((key) => typeof key === 'symbol' || String(Number(key) >>> 0) !== key)
+    if (named !== undefined) throw toNotStorable(`an array with the property ${String(named)}`, path)
+    return wrap('sparse', () => [items.length, keys.map(Number).map((index) => [index, walkChild(items[index], index)])])
+  }
+
+  return walk(value)
 }
 
-/** The value that {@link toStorable} was given. Errors are of class `Error` with their own properties, a `PerdureError` is one again. */
+const toClassName = (value: object): string => (typeof value.constructor === 'function' && value.constructor.name) || 'a class'
+
+/**
+ * The value that {@link toStorable} was given, made out of `value`, which must come from a decoder and is used up. What
+ * `toStorable` does not write may throw anything.
+ */
 export function fromStorable(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map(fromStorable)
-  if (!plain.has(Object.getPrototypeOf(value))) return value
-  const wrapped = (value as { [TAG]?: unknown })[TAG]
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value
+  // The decoder gives a window on its source.
+  if (value instanceof Uint8Array) return new Uint8Array(value)
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) value[index] = fromStorable(value[index])
+    return value
+  }
+  const object = value as Record<string, unknown> // what else a decoder makes
+  const wrapped = object[TAG]
   if (Array.isArray(wrapped)) return unwrap(wrapped[0], wrapped[1])
-  const copy: Record<string, unknown> = {}
-  for (const [key, item] of Object.entries(value)) copy[key] = fromStorable(item)
-  return copy
+  for (const key of Object.keys(object)) {
+    const item = object[key]
+    if (typeof item === 'object') object[key] = fromStorable(item)
+  }
+  return object
 }
 
-// The casts below state what `fromObject` wrote; the record's checksum was verified before.
+// The casts below state what `toStorable` wrote; the record's checksum was verified before.
 function unwrap(kind: unknown, data: unknown): unknown {
   switch (kind) {
     case 'map':
@@ -121,41 +206,29 @@ function unwrap(kind: unknown, data: unknown): unknown {
       return Buffer.from(data as Uint8Array).toString('utf16le')
     case '-0':
       return -0
-    case 'object': {
-      const result: Record<string, unknown> = {}
-      for (const [key, item] of fromStorable(data) as [string, unknown][])
-        Object.defineProperty(result, key, { value: item, enumerable: true, configurable: true, writable: true })
-      return result
+    case 'object':
+      return define({}, data)
+    case 'null':
+      return define(Object.create(null) as object, data)
+    case 'sparse': {
+      const [length, items] = data as [number, unknown]
+      return define(new Array(length), items)
     }
+    case 'regexp': {
+      const [source, flags, lastIndex] = fromStorable(data) as [string, string, number]
+      return Object.assign(new RegExp(source, flags), { lastIndex })
+    }
+    case 'bytes':
+      return fromStoredBytes(data as StoredBytes)
     case 'error':
-      return toError(fromStorable(data) as StoredError)
+      return fromStoredError(fromStorable(data) as StoredError)
     default:
-      throw new PerdureError('RUN_CORRUPT', `A record holds a value of the unknown kind \`${String(kind)}\`.`)
+      throw new TypeError(`Unknown kind of value \`${String(kind)}\``)
   }
 }
 
-interface StoredError {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string
-  readonly own: Record<string, unknown>
-  readonly cause?: unknown
-}
-
-function toError(stored: StoredError): Error {
-  const options = 'cause' in stored ? { cause: stored.cause } : {}
-  const { code, details } = stored.own
-  const error =
-    stored.name === 'PerdureError'
-      ? // The code was written by a PerdureError of this or an earlier version.
-        new PerdureError(code as PerdureError['code'], stored.message, {
-          ...options,
-          details: details as PerdureError['details'],
-        })
-      : new Error(stored.message, options)
-  if (error.name !== stored.name) Object.defineProperty(error, 'name', { value: stored.name, configurable: true, writable: true })
-  if (stored.stack !== undefined)
-    Object.defineProperty(error, 'stack', { value: stored.stack, configurable: true, writable: true })
-  if (!(error instanceof PerdureError)) Object.assign(error, stored.own)
-  return error
+function define(target: object, entries: unknown): object {
+  for (const [key, value] of fromStorable(entries) as [string, unknown][])
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true })
+  return target
 }

@@ -1,16 +1,11 @@
 import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
 import type { RunLog } from '../persistence/run-log.ts'
+import type { CheckpointReason } from './events.ts'
 import { createReceiptBook, type ReceiptBook } from './receipt.ts'
 import { toAborted } from './turn.ts'
 
-/**
- * What the checkpoints of one attempt at a flow share.
- *
- * Generations keep "this checkpoint and those after it execute": a checkpoint that executes because it changed gets a generation
- * above all others, and a record is out of date when a checkpoint of a higher generation had settled before it was requested.
- * What ran beside the changed one could not depend on it and stays.
- */
+/** What the checkpoints of one attempt at a flow share, on disk in the head of its run. */
 export const FlowHead = z.object({
   inputHash: z.string(),
   /** Number of the newest attempt, from 1. */
@@ -19,26 +14,47 @@ export const FlowHead = z.object({
   failedAttempt: z.int(),
   /** The highest generation given out. */
   generation: z.int(),
-  /** Records of a lower generation are out of date. */
+  /** What was recorded for a lower generation is out of date. */
   minimum: z.int(),
 })
 export type FlowHead = Readonly<z.output<typeof FlowHead>>
 
+/**
+ * Where a checkpoint stands. Generations keep "this checkpoint and those after it execute": one that changed gets a generation above
+ * all others, and what is asked for after it has settled must be up to date with that. What ran beside it could not depend on
+ * it: it is recorded as up to date with all generations given out when it was asked for, and stays.
+ */
+export const Standing = z.object({
+  /** What is asked for after this checkpoint must be up to date with. */
+  generation: z.int(),
+  /** The newest generation that this checkpoint is up to date with. */
+  upTo: z.int(),
+  /** The attempt in which it was last executed. */
+  attempt: z.int(),
+})
+export type Standing = Readonly<z.output<typeof Standing>>
+
+/** Of what belongs to no flow. */
+export const NO_STANDING: Standing = { generation: 0, upTo: 0, attempt: 0 }
+
+/** A checkpoint as it was recorded. */
+export type Recorded = Standing & { readonly status: 'intended' | 'ok' | 'error' }
+
 export interface Attempt {
   readonly runId: string
   readonly number: number
-  /** `false`: nothing is returned from the store. */
-  readonly useRecords: boolean
   readonly signal: AbortSignal
   readonly book: ReceiptBook
-  /** The generation that a checkpoint requested now must have at least. */
+  /** The generation that a checkpoint asked for now must be up to date with. */
   minimum(): number
-  /** A checkpoint of that generation has settled. */
-  settle(generation: number): void
-  /** A generation above all before; on disk with the next commit. */
-  newGeneration(): number
-  /** Whether an error that was recorded in attempt `attempt` is the truth; else the checkpoint is tried again. */
-  holds(attempt: number): boolean
+  /** The highest generation given out. */
+  newest(): number
+  /** What is to be done about a checkpoint that was asked for at `minimum`; `changed`: it is not what was recorded. */
+  judge(recorded: Recorded | undefined, minimum: number, changed: boolean): CheckpointReason | 'reuse'
+  /** Where a checkpoint stands that executes for `reason`. A new generation is on disk when the promise resolves. */
+  place(reason: CheckpointReason, recorded: Recorded | undefined, minimum: number): Promise<Standing>
+  /** A checkpoint that stands there has settled. */
+  settle(standing: Standing): void
   /** Errors: `FLOW_ENDED`, `ABORTED`. */
   assertOpen(what: string): void
   end(): void
@@ -46,26 +62,37 @@ export interface Attempt {
 
 export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords: boolean; signal: AbortSignal }): Attempt {
   const { useRecords, signal } = options
-  const lastFailed = head.failedAttempt
-  let generation = head.generation
-  let minimum = head.minimum
+  let { generation: newest, minimum } = head
   let ended = false
   return {
     runId: log.id,
     number: head.attempt,
-    useRecords,
     signal,
     book: createReceiptBook(),
     minimum: () => minimum,
-    settle(settled) {
-      minimum = Math.max(minimum, settled)
+    newest: () => newest,
+    judge(recorded, minimum, changed) {
+      if (recorded === undefined) return 'new'
+      if (!useRecords) return 'no-cache'
+      if (changed) return 'changed'
+      if (recorded.upTo < minimum) return 'after-change'
+      if (recorded.status === 'intended') return 'resumed'
+      const holds = recorded.status === 'ok' || recorded.attempt > head.failedAttempt
+      return holds ? 'reuse' : 'retried'
     },
-    newGeneration() {
-      generation++
-      log.update({ data: { ...head, generation } })
-      return generation
+    async place(reason, recorded, minimum) {
+      let generation = minimum
+      if (reason === 'changed') {
+        newest++
+        generation = newest
+        log.update({ data: { ...head, generation } })
+        await log.commit() // before anything stands there: it may not be given out twice
+      } else if (recorded !== undefined && (reason === 'resumed' || reason === 'retried')) generation = recorded.generation
+      return { generation, upTo: newest, attempt: head.attempt }
     },
-    holds: (attempt) => attempt > lastFailed,
+    settle({ generation }) {
+      minimum = Math.max(minimum, generation)
+    },
     assertOpen(what) {
       if (ended)
         throw new PerdureError(

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { PerdureError } from '../errors.ts'
+import { assertLogFormat, createReporter, isLogFormat, type LogFormat } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
 import { openLevelStore } from '../persistence/leveldb.ts'
@@ -22,6 +23,11 @@ export interface RuntimeOptions {
    * had not yet written when the machine loses power is lost; faster.
    */
   readonly durability?: 'disk' | 'process' | undefined
+  /**
+   * What is printed to `process.stderr`: `pretty` for a person, `json` a line for each event, `silent` nothing. Default: the
+   * environment's `PERDURE_LOG` if it is one of these, else `pretty`. See `createReporter`.
+   */
+  readonly log?: LogFormat | undefined
   /** Hears every event, from the first. See also {@link Runtime.subscribe}. */
   readonly onEvent?: EventListener | undefined
   /** The time in epoch milliseconds. Default: `Date.now`. */
@@ -64,13 +70,18 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { directory, signal } = options
   if (typeof directory !== 'string' || directory === '')
     throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
+  const log = options.log ?? toDefaultFormat(process.env.PERDURE_LOG)
+  assertLogFormat('log', log)
   const store = await openLevelStore(directory, signal === undefined ? {} : { signal })
-  return createRuntime(store, options)
+  return createRuntime(store, { ...options, log })
 }
 
-function createRuntime(store: Store, options: RuntimeOptions): Runtime {
+const toDefaultFormat = (value: string | undefined): LogFormat => (isLogFormat(value) ? value : 'pretty')
+
+function createRuntime(store: Store, options: RuntimeOptions & { readonly log: LogFormat }): Runtime {
   const { now = Date.now, durability = 'disk' } = options
-  const listeners = new Set<EventListener>(options.onEvent === undefined ? [] : [options.onEvent])
+  const reporter = createReporter({ format: options.log, now })
+  const listeners = new Set<EventListener>(options.onEvent === undefined ? [reporter] : [reporter, options.onEvent])
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
   const flows = new Set<string>()
@@ -190,7 +201,7 @@ function createRuntime(store: Store, options: RuntimeOptions): Runtime {
         await Promise.allSettled([...running.values()].map(({ result }) => result))
         await services.committer.idle()
         await store.close()
-      })()
+      })().finally(() => reporter.close())
       return closed
     },
 

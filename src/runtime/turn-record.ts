@@ -1,26 +1,28 @@
 import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
 import type { StepRecord } from '../persistence/run-log.ts'
+import { Standing } from './attempt.ts'
 import { Fingerprint } from './fingerprint.ts'
 import { Spend } from './spend.ts'
 
 /** How a turn is recorded: as a step `turn/<number>` of its conversation, beside its calls `call/<number>.<version>/…`. */
 
 const Data = z.object({
+  ...Standing.shape,
   fingerprint: Fingerprint,
   /** How often the turn was started from its beginning; part of its calls' keys. */
   version: z.int(),
-  /** Checkpoints of a lower generation than one that was requested before them are out of date. */
-  generation: z.int(),
   /** How many messages came before the turn. */
   start: z.int(),
-  /** The attempt at the flow in which the turn was last executed; 0 outside of a flow. */
-  attempt: z.int(),
+  /** What its caller named it, if anything. */
+  id: z.string().optional(),
+  /** What it has cost in all, whenever it was paid. */
+  spend: Spend,
 })
-export type TurnData = z.output<typeof Data>
+export type TurnData = Readonly<z.output<typeof Data>>
 
-const Value = z.object({ output: z.string(), spend: Spend })
-export type TurnValue = z.output<typeof Value>
+const Value = z.object({ output: z.string() })
+export type TurnValue = Readonly<z.output<typeof Value>>
 
 /** A recorded turn. */
 export type RecordedTurn = TurnData & {

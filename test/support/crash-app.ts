@@ -26,7 +26,7 @@ await using runtime = await openRuntime({
   directory,
   log: 'silent',
   onEvent: ({ type, ...event }) => {
-    if (type !== 'text.received') say({ type, key: 'key' in event ? event.key : undefined })
+    if (type !== 'text.received') say({ type, checkpoint: 'checkpoint' in event ? event.checkpoint : undefined })
   },
 })
 const agent = buildAgent(

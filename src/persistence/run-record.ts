@@ -1,0 +1,83 @@
+import { z } from 'zod'
+import { isPerdureError, PerdureError } from '../errors.ts'
+import { decodeRecord } from './codec.ts'
+
+/**
+ * One step of the journal. `intended`: it may have started and its outcome is not recorded (P3); `ok` and `error`: it has settled.
+ * Times are epoch milliseconds.
+ */
+export interface StepRecord {
+  readonly kind: string
+  readonly name: string
+  readonly status: 'intended' | 'ok' | 'error'
+  /** How often it was started, counted from 1. */
+  readonly attempt: number
+  readonly startedAt: number
+  readonly endedAt?: number | undefined
+  /** What the step was to do, as far as recovery and comparison need it. */
+  readonly data?: unknown
+  /** The result of a step that is `ok`. */
+  readonly value?: unknown
+  /** The error of a step that is `error`. */
+  readonly error?: unknown
+}
+
+export interface Head {
+  readonly id: string
+  readonly kind: string
+  /** The name of the flow or agent. */
+  readonly name: string
+  readonly status: 'running' | 'completed' | 'failed'
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** What the runtime keeps about the run; its shape is the runtime's. */
+  readonly data: unknown
+  readonly snapshot: { readonly seq: number; readonly checksum: number }
+  /** How many step records the run has: one that is missing is noticed. */
+  readonly steps: number
+}
+
+const StepSchema = z.looseObject({
+  kind: z.string(),
+  name: z.string(),
+  status: z.enum(['intended', 'ok', 'error']),
+  attempt: z.number(),
+  startedAt: z.number(),
+  endedAt: z.number().optional(),
+})
+
+const HeadSchema = z.looseObject({
+  id: z.string(),
+  kind: z.string(),
+  name: z.string(),
+  status: z.enum(['running', 'completed', 'failed']),
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  snapshot: z.object({ seq: z.number(), checksum: z.number() }),
+  steps: z.number(),
+})
+
+function parse(schema: z.ZodType, run: string, key: string, bytes: Uint8Array): unknown {
+  try {
+    const value = decodeRecord(key, bytes)
+    schema.parse(value)
+    return value
+  } catch (cause) {
+    if (isPerdureError(cause, 'STORE_FORMAT_NEWER')) throw cause
+    const what = cause instanceof z.ZodError ? `is not what it should be: ${z.prettifyError(cause)}` : 'cannot be read'
+    throw new PerdureError(
+      'RUN_CORRUPT',
+      `The record \`${key}\` of run \`${run}\` ${what}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
+      { cause, details: { run, key } },
+    )
+  }
+}
+
+// The casts below: each schema names every field that its type requires.
+
+/** Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export const parseStep = (run: string, key: string, bytes: Uint8Array): StepRecord =>
+  parse(StepSchema, run, key, bytes) as StepRecord
+
+/** Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export const parseHead = (run: string, key: string, bytes: Uint8Array): Head => parse(HeadSchema, run, key, bytes) as Head

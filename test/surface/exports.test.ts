@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import * as perdure from 'perdure'
+import * as testing from 'perdure/testing'
+
+/** What the package exports at run time. A name here is a promise: taking one away is a major change. */
+const surface = {
+  perdure: [
+    'PerdureError',
+    'Profile',
+    'agentMachine',
+    'buildAgent',
+    'buildTools',
+    'createLedger',
+    'createReporter',
+    'execTool',
+    'isPerdureError',
+    'openRuntime',
+    'openaiModel',
+    'parseProfile',
+    'tool',
+  ],
+  'perdure/testing': ['openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
+}
+
+test('`perdure` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(perdure).toSorted(), surface.perdure)
+})
+
+test('`perdure/testing` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(testing).toSorted(), surface['perdure/testing'])
+})

@@ -1,0 +1,105 @@
+/** The package as a user gets it: packed, installed in an empty project, type-checked and run there. */
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const limitBytes = 600_000
+
+interface Packed {
+  readonly filename: string
+  /** Bytes of the tarball. */
+  readonly size: number
+  readonly files: readonly { readonly path: string }[]
+}
+
+/** Runs a command to its end; an error holds what it printed. */
+async function run(cwd: string, command: string, ...args: readonly string[]): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(command, args, { cwd, maxBuffer: 64 * 1024 * 1024 })
+    return stdout
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string } // what execFile's errors hold
+    throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}\n${stderr}`, { cause: error })
+  }
+}
+
+const program = `
+const { buildAgent, isPerdureError } = require('perdure')
+const { scriptedModel } = require('perdure/testing')
+const agent = buildAgent({ name: 'a', systemPrompt: '', model: 'm' }, { model: scriptedModel(['Hello.']) })
+agent.run('Hi').then(({ output }) => console.log(output, isPerdureError(new Error())))
+`
+
+const compilerOptions = {
+  target: 'es2024',
+  lib: ['es2024', 'esnext.disposable'],
+  strict: true,
+  noUncheckedIndexedAccess: true,
+  skipLibCheck: false, // ours are checked too; XState's need `exactOptionalPropertyTypes` off
+  noEmit: true,
+  types: ['node'],
+  typeRoots: [join(root, 'node_modules/@types')],
+}
+
+test('the packed package works in an empty project, for TypeScript and CommonJS', { timeout: 600_000 }, async (t) => {
+  const project = await mkdtemp(join(tmpdir(), 'perdure-package-'))
+  t.after(() => rm(project, { recursive: true, force: true }))
+  const npm = (...args: readonly string[]) => run(args[0] === 'pack' ? root : project, 'npm', ...args)
+
+  // `npm pack` builds first. What the build prints is before the JSON.
+  const printed = await npm('pack', '--json', '--pack-destination', project)
+  const [packed] = JSON.parse(printed.slice(printed.search(/^\[/m))) as readonly Packed[]
+  assert.ok(packed)
+  t.diagnostic(`${packed.filename}: ${packed.size} bytes, ${packed.files.length} files`)
+
+  await t.test('it holds built files, sources and papers only', () => {
+    const allowed = /^(dist\/.*\.(js|d\.ts)(\.map)?|src\/.*\.ts|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/
+    const paths = packed.files.map(({ path }) => path)
+    assert.deepEqual(
+      paths.filter((path) => !allowed.test(path)),
+      [],
+    )
+    for (const path of ['LICENSE', 'README.md', 'CHANGELOG.md', 'dist/index.js', 'dist/index.d.ts', 'src/index.ts'])
+      assert.ok(paths.includes(path), `${path} is missing`)
+    assert.ok(packed.size < limitBytes, `${packed.size} bytes are more than ${limitBytes}`)
+  })
+
+  await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'app', private: true, type: 'module' }))
+  await npm('install', '--prefer-offline', '--no-audit', '--no-fund', join(project, packed.filename))
+  await copyFile(join(root, 'test/support/package-app.ts'), join(project, 'app.ts'))
+  await writeFile(join(project, 'app.cjs'), program)
+
+  const resolutions = [
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ] as const
+  for (const [module, moduleResolution] of resolutions) {
+    await t.test(`a strict program compiles with moduleResolution ${moduleResolution}`, async () => {
+      const config = { compilerOptions: { ...compilerOptions, module, moduleResolution }, files: ['app.ts'] }
+      await writeFile(join(project, `tsconfig.${moduleResolution}.json`), JSON.stringify(config))
+      const compiler = join(root, 'node_modules/typescript/bin/tsc')
+      await run(project, process.execPath, compiler, '-p', `tsconfig.${moduleResolution}.json`)
+    })
+  }
+
+  await t.test('a durable flow resumes, with the built files', async () => {
+    assert.deepEqual(JSON.parse(await run(project, process.execPath, 'app.ts')), {
+      failure: 'broken',
+      output: 'The sum is 42. It was easy.',
+      added: 1,
+      requests: 3,
+      reused: 2,
+      code: 'TOOL_UNKNOWN',
+    })
+  })
+
+  await t.test('a CommonJS program can require it', async () => {
+    assert.equal(await run(project, process.execPath, 'app.cjs'), 'Hello. false\n')
+  })
+})
