@@ -8,7 +8,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { createReporter, type RuntimeEvent } from 'perdure'
+import type { RuntimeEvent } from 'perdure'
+import { createReporter } from 'perdure/observe'
 
 const example = fileURLToPath(new URL('../examples/01-durable-agent.ts', import.meta.url))
 

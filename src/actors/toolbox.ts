@@ -30,6 +30,8 @@ export function buildTools(allowedTools: Iterable<string>, options: ToolboxOptio
     factories.set(name, factory)
   }
   const names = [...allowedTools]
+  for (const [index, name] of names.entries())
+    if (typeof name !== 'string') throw toArgumentError(`allowedTools[${index}]`, 'the name of a tool', name)
   for (const [index, name] of names.entries()) {
     if (names.indexOf(name) !== index) throw toDuplicate(name, '`allowedTools` names it twice')
   }

@@ -1,5 +1,5 @@
 import type { RuntimeEvent } from '../runtime/events.ts'
-import { addSpend } from '../runtime/spend.ts'
+import { addSpend, toLostSpend } from '../runtime/spend.ts'
 import { toErrorSummary } from './error-summary.ts'
 import {
   beginCheckpoint,
@@ -20,7 +20,6 @@ export interface LedgerState {
 }
 
 type EventOf<T extends RuntimeEvent['type']> = Extract<RuntimeEvent, { readonly type: T }>
-type CallEvent = EventOf<'call.started' | 'call.settled' | 'call.retried' | 'text.received'>
 
 /** A checkpoint is named after its agent; see `toCheckpointName`. */
 const toAgentNames = (checkpoint: string): readonly string[] => [checkpoint, checkpoint.replace(/_\d+$/, '')]
@@ -82,9 +81,6 @@ function change(
   const changed = run === undefined ? undefined : by(run)
   return changed === undefined || changed === run ? state : put(state, changed)
 }
-
-const changeCallOf = (state: LedgerState, event: CallEvent, by: Parameters<typeof changeCall>[2]): LedgerState =>
-  change(state, event, (run) => changeCall(run, event, by))
 
 function finishRun(state: LedgerState, event: EventOf<'run.completed' | 'run.failed'>): LedgerState {
   const { runId: id, name, time: endedAt, receipt, durationMs } = event
@@ -156,10 +152,19 @@ export const transitions: { readonly [T in RuntimeEvent['type']]: (state: Ledger
       ),
     ),
   'call.reused': (state) => state,
-  // What the failed attempt had written is void.
-  'call.retried': (state, event) => changeCallOf(state, event, (call) => ({ ...call, retries: call.retries + 1, textLength: 0 })),
+  // What the failed attempt had written is void; what it was billed is not (P12).
+  'call.retried': (state, event) =>
+    change(state, event, (run) =>
+      changeCheckpoint(
+        changeCall(run, event, (call) => ({ ...call, retries: call.retries + 1, textLength: 0 })),
+        { checkpoint: event.checkpoint, kind: 'turn' },
+        (open) => ({ ...open, spent: addSpend(open.spent, toLostSpend(event.error)) }),
+      ),
+    ),
   'text.received': (state, event) =>
-    changeCallOf(state, event, (call) => ({ ...call, textLength: call.textLength + event.delta.length })),
+    change(state, event, (run) =>
+      changeCall(run, event, (call) => ({ ...call, textLength: call.textLength + event.delta.length })),
+    ),
 }
 
 /** What `state` is after `event`. */

@@ -2,13 +2,11 @@ import type { RuntimeEvent } from '../runtime/events.ts'
 import { toCutLines, toEventLines } from './event-lines.ts'
 import { toJsonLine } from './json-line.ts'
 import { advance, type LedgerState } from './ledger-state.ts'
+import { isLogFormat, type LogFormat } from './log-format.ts'
 import { createLayout } from './log-line.ts'
 import { createLogOutput, type LogStream } from './log-output.ts'
 import { createProgressLine } from './progress-line.ts'
 import { createTheme, type Environment, hasUnicode, wantsColor } from './theme.ts'
-
-/** How events are told: for a person, for a program, not at all. */
-export type LogFormat = 'pretty' | 'json' | 'silent'
 
 /** How a {@link createReporter reporter} prints. */
 export interface ReporterOptions {
@@ -32,13 +30,8 @@ export interface Reporter extends Disposable {
   close(): void
 }
 
-const formats: readonly unknown[] = ['pretty', 'json', 'silent'] satisfies LogFormat[]
-
-/** Tells a {@link LogFormat} from any other value. */
-export const isLogFormat = (value: unknown): value is LogFormat => formats.includes(value)
-
 /** Checks a format that is called `name` where it came from. Errors: `TypeError`. */
-export function assertLogFormat(name: string, value: unknown): asserts value is LogFormat {
+function assertLogFormat(name: string, value: unknown): asserts value is LogFormat {
   if (!isLogFormat(value))
     throw new TypeError(`Expected \`${name}\` to be 'pretty', 'json' or 'silent', got \`${String(value)}\` (${typeof value})`)
 }

@@ -68,7 +68,6 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   let changed = new Map<string, Change>()
   /** What the last batch took with it: perhaps still being written. */
   let cut = new Map<string, Change>()
-  let cuts = 0
   /** What is changed while steps are being read, by reader. */
   const overlays = new Set<Map<string, Change>>()
 
@@ -101,7 +100,6 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
       head = next
       cut = changed
       changed = new Map()
-      cuts++
       return operations
     },
   }
@@ -176,15 +174,7 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     abandon() {
       abandoned = true
     },
-    commit() {
-      const number = cuts + 1
-      const done = committer.commit(participant)
-      const forget = (): void => {
-        if (cuts === number) cut = new Map()
-      }
-      done.then(forget, () => {}) // whoever asked hears of the error
-      return done
-    },
+    commit: () => committer.commit(participant),
   }
 }
 

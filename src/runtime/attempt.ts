@@ -97,7 +97,7 @@ export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords
       if (ended)
         throw new PerdureError(
           'FLOW_ENDED',
-          `${what} was asked for after run \`${log.id}\` had ended. Await everything that a flow starts before it returns.`,
+          `${what} came after run \`${log.id}\` had ended. Await everything that a flow starts before it returns.`,
           { details: { run: log.id } },
         )
       if (signal.aborted) throw toAborted(`Run \`${log.id}\``, signal)

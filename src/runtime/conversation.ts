@@ -1,25 +1,19 @@
 import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
-import { type AgentContext, type AgentEvent, readAnswer } from '../machines/agent.ts'
-import { createRunLog, openRunLog, type RunLog, type StepRecord } from '../persistence/run-log.ts'
-import { type Activation, activate } from './activation.ts'
+import { readAnswer } from '../machines/agent.ts'
+import { createRunLog, openRunLog, type StepRecord } from '../persistence/run-log.ts'
+import type { Activation } from './activation.ts'
 import type { Agent } from './agent.ts'
+import type { Standing } from './attempt.ts'
 import type { ChangedPart, CheckpointReason, Receipt } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
+import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { addSpend, NO_SPEND, Spend, sumSpend } from './spend.ts'
 import { fromAgentError, type TurnOptions, toAborted } from './turn.ts'
-import {
-  callPrefix,
-  parseTurn,
-  type RecordedTurn,
-  type TurnData,
-  type TurnValue,
-  turnKey,
-  turnOf,
-  versionKey,
-} from './turn-record.ts'
+import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
+import { startTurn } from './turn-start.ts'
 
 /**
  * One durable conversation: a run of the agent machine. It executes turns; whoever owns it (a flow, a session) decides which turns
@@ -37,16 +31,15 @@ export interface TurnPlan extends TurnOptions {
   readonly checkpoint: string
   readonly prompt: string
   readonly fingerprint: Fingerprint
-  readonly generation: number
-  readonly attempt: number
+  readonly standing: Standing
   readonly reason: CheckpointReason
   readonly changed: readonly ChangedPart[]
-  /** Ends the turn as a crash would, when what it belongs to ends. */
-  readonly ending?: AbortSignal | undefined
+  /** What its caller names it, if anything; recorded with the turn's intent. */
+  readonly id?: string | undefined
+  /** Ends the turn as a crash would, when what it belongs to ends; aborts at the latest when the runtime closes. */
+  readonly ending: AbortSignal
   /** Told what the execution cost, also when it fails. */
   readonly onCost?: ((cost: TurnCost) => void) | undefined
-  /** Records more in the commit that carries the turn's intent. */
-  readonly alongside?: ((log: RunLog) => void) | undefined
 }
 
 /** What executing a turn cost. */
@@ -59,19 +52,26 @@ export interface TurnCost {
   readonly repeated: Receipt['repeated']
 }
 
+/** A recorded turn that came to an answer. */
+export type FinishedTurn = RecordedTurn & { readonly status: 'ok' }
+
 export interface Conversation {
   readonly id: string
+  /** The agent's name. */
+  readonly name: string
   /** How many turns were begun. */
   readonly turns: number
   /** A turn as recorded; `undefined` when it was never begun. Errors: `RUN_CORRUPT`. */
   turn(number: number): Promise<RecordedTurn | undefined>
-  /** Any step as recorded. Errors: `RUN_CORRUPT`. */
-  step(key: string): Promise<StepRecord | undefined>
+  /** The number of the turn that its caller named `name`. Errors: `RUN_CORRUPT`. */
+  turnOfId(name: string): Promise<number | undefined>
+  /** Records that a turn, read before, is up to date with that generation. On disk with what is committed next. */
+  confirm(turn: number, upTo: number): void
   /**
    * Executes a turn and resolves when its result is on disk (P1). Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED` by its own signal
    * (recorded: the turn can be retried); `ABORTED` by an end, and those of the store (not recorded: the turn can be resumed).
    */
-  execute(plan: TurnPlan): Promise<TurnValue>
+  execute(plan: TurnPlan): Promise<FinishedTurn>
   /** Ends what is in flight, as a crash would. What had settled is on disk when the promise resolves. */
   stop(): Promise<void>
 }
@@ -80,7 +80,7 @@ const HeadData = z.object({ turns: z.int(), spend: Spend })
 
 /** Opens a conversation, or begins one that is on disk with its first turn. Errors: `RUN_CONFLICT`, `RUN_CORRUPT`, `RUN_ID_INVALID`. */
 export async function openConversation(services: Services, id: string, name: string): Promise<Conversation> {
-  const { emit, now, closing } = services
+  const { emit, now } = services
   const known = await openRunLog(services, id)
   const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND } })
   if (log.head.kind !== 'agent' || log.head.name !== name)
@@ -89,118 +89,88 @@ export async function openConversation(services: Services, id: string, name: str
       `The run \`${id}\` is the ${log.head.kind} \`${log.head.name}\`, not the agent \`${name}\`. Choose another id.`,
       { details: { run: id } },
     )
-  let head = HeadData.parse(log.head.data)
+  let head = parseRecorded(HeadData, log.head.data, id, 'head')
   let activation: Activation | undefined
 
   const readTurn = async (number: number): Promise<RecordedTurn | undefined> => {
     const record = await log.loadStep(turnKey(number))
-    return record === undefined ? undefined : parseTurn(id, record)
-  }
-
-  /** The machine's state as it is now: in memory, or as the store has it. */
-  const readContext = async (): Promise<AgentContext | undefined> => {
-    // The snapshot was written by `readPersisted` of an agent machine, and its checksums are right.
-    const snapshot = (await log.loadSnapshot()) as { readonly context: AgentContext } | undefined
-    return activation?.context ?? snapshot?.context
-  }
-
-  /** Removes the records of all turns after `turn`, and of all its calls. */
-  const removeAfter = (turn: number): void => {
-    for (const [key] of log.steps('turn/')) if (turnOf(key) > turn) log.deleteStep(key)
-    for (const [key] of log.steps('call/')) if (turnOf(key) >= turn) log.deleteStep(key)
-  }
-
-  /** Brings the machine to where the turn begins, or where it was left, and says what to send it. */
-  const prepare = async (plan: TurnPlan, recorded: RecordedTurn | undefined) => {
-    const { agent, turn, prompt } = plan
-    const { maxSteps } = agent.profile
-    const context = await readContext()
-    const stored = await log.loadSnapshot()
-    const takesUp = plan.strategy === 'calls' && (plan.reason === 'resumed' || plan.reason === 'retried')
-    const reuse = (snapshot: unknown): Activation => {
-      if (activation?.agent === agent) return activation
-      activation?.stop(toAborted(`Run \`${id}\``, undefined))
-      return activate(services, log, agent, { snapshot })
-    }
-
-    if (takesUp && recorded !== undefined && context?.turn === turn) {
-      activation = reuse(stored)
-      await log.loadSteps(callPrefix(turn, recorded.version))
-      const event: AgentEvent | undefined = context.error === undefined ? undefined : { type: 'retry', maxSteps }
-      return { activation, event, version: recorded.version, start: recorded.start, again: [] }
-    }
-    const version = (recorded?.version ?? 0) + 1
-    const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), maxSteps }
-    if (context !== undefined && context.turn === turn - 1) {
-      activation = reuse(stored)
-      return { activation, event, version, start: context.messages.length, again: [] }
-    }
-    // The conversation went on from here before: go back to where it was.
-    const start = recorded?.start ?? 0
-    if (context !== undefined) {
-      await log.loadSteps('turn/')
-      await log.loadSteps('call/')
-    }
-    const abandoned = recorded === undefined ? [] : log.steps(callPrefix(turn, recorded.version))
-    removeAfter(turn)
-    activation?.stop(toAborted(`Run \`${id}\``, undefined))
-    const messages = context?.messages.slice(0, start) ?? []
-    activation = activate(services, log, agent, { input: { messages, turn: turn - 1, maxSteps } })
-    // Taken up from its beginning: what it had asked will be asked again.
-    const again = plan.reason === 'resumed' || plan.reason === 'retried' ? abandoned.map(([, { kind }]) => kind) : []
-    return { activation, event, version, start, again }
+    if (record !== undefined) return parseTurn(id, record)
+    if (number <= head.turns) throw toCorrupt(id, `turn ${number} of ${head.turns} is missing`)
+    return undefined
   }
 
   return {
     id,
+    name,
     get turns() {
       return head.turns
     },
     turn: readTurn,
-    step: (key) => log.loadStep(key),
+
+    async turnOfId(name) {
+      const record = await log.loadStep(idKey(name))
+      return record === undefined ? undefined : parseRecorded(z.int(), record.value, id, `turn of id \`${name}\``)
+    },
+
+    confirm(turn, upTo) {
+      const record = log.step(turnKey(turn))
+      if (record === undefined) return
+      log.putStep(turnKey(turn), { ...record, data: { ...(record.data as TurnData), upTo } }) // read by `turn`
+      log.commit().catch(() => {}) // then it is confirmed again next time
+    },
 
     async execute(plan) {
-      const { turn, checkpoint, signal } = plan
+      const { turn, checkpoint, reason, signal, ending } = plan
+      const what = `Turn \`${checkpoint}\` of run \`${id}\``
       const recorded = await readTurn(turn)
-      const aborted = [signal, plan.ending, closing].find((reason) => reason?.aborted)
-      if (aborted !== undefined) throw toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, aborted)
-      const { activation: current, event, version, start, again } = await prepare(plan, recorded)
-      const calls = callPrefix(turn, version)
-      const reused = sumSpend(log.steps(calls).flatMap(([, step]) => (step.status === 'ok' ? [step] : [])))
+      const begun = await startTurn(services, log, activation, plan, recorded)
+      activation = begun.activation
+      const aborted = [signal, ending].find((other) => other?.aborted)
+      if (aborted !== undefined) throw toAborted(what, aborted)
+      const { activation: current, event, version, start } = begun
+      const settledBefore = log.steps(callPrefix(turn, version)).filter(([, step]) => step.status === 'ok')
+      const reused = sumSpend(settledBefore.map(([, step]) => step))
       const repeated = { modelCalls: 0, toolCalls: 0 }
       const onRepeat = (kind: string): void => {
         if (kind === 'model') repeated.modelCalls++
         else repeated.toolCalls++
       }
-      again.forEach(onRepeat)
+      begun.again.forEach(onRepeat)
       let spent = NO_SPEND
       const startedAt = now()
 
-      const data: TurnData = { fingerprint: plan.fingerprint, version, generation: plan.generation, start, attempt: plan.attempt }
-      const intent: StepRecord = {
-        kind: 'turn',
-        name: checkpoint,
-        status: 'intended',
-        attempt: (recorded?.tries ?? 0) + 1,
-        startedAt,
-        data,
+      const { standing, fingerprint } = plan
+      const paid = recorded !== undefined && (reason === 'resumed' || reason === 'retried') ? recorded.spend : NO_SPEND
+      let data: TurnData = {
+        ...standing,
+        fingerprint,
+        version,
+        start,
+        spend: paid,
+        ...(plan.id === undefined ? {} : { id: plan.id }),
       }
-      log.putStep(turnKey(turn), intent)
-      plan.alongside?.(log)
+      const put = (outcome: Pick<StepRecord, 'status' | 'endedAt' | 'value' | 'error'>): StepRecord => {
+        const attempt = (recorded?.tries ?? 0) + 1
+        const record: StepRecord = { kind: 'turn', name: checkpoint, attempt, startedAt, data, ...outcome }
+        log.putStep(turnKey(turn), record)
+        return record
+      }
+      put({ status: 'intended' })
+      if (plan.id !== undefined && reason === 'new')
+        log.putStep(idKey(plan.id), {
+          kind: 'id',
+          name: plan.id,
+          status: 'ok',
+          attempt: 1,
+          startedAt,
+          endedAt: startedAt,
+          value: turn,
+        })
       head = { ...head, turns: turn }
       log.update({ status: 'running', data: head })
-      emit({
-        type: 'checkpoint.started',
-        runId: id,
-        checkpoint,
-        kind: 'turn',
-        reason: plan.reason,
-        changed: plan.changed,
-        reused,
-      })
+      emit({ type: 'checkpoint.started', runId: id, checkpoint, kind: 'turn', reason, changed: plan.changed, reused })
 
-      const ending = plan.ending === undefined ? closing : AbortSignal.any([plan.ending, closing])
-      const onEnd = (): void => current.stop(toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, ending))
+      const onEnd = (): void => current.stop(toAborted(what, ending))
       const onAbort = (): void => current.abort()
       signal?.addEventListener('abort', onAbort, { once: true })
       ending.addEventListener('abort', onEnd, { once: true })
@@ -215,17 +185,17 @@ export async function openConversation(services: Services, id: string, name: str
               spent = addSpend(spent, spend)
               head = { ...head, spend: addSpend(head.spend, spend) }
               log.update({ data: head })
+              data = { ...data, spend: addSpend(data.spend, spend) }
+              put({ status: 'intended' }) // P12
             },
             onSettled(context) {
-              const value: TurnValue = { output: readAnswer(context)?.content ?? '', spend: addSpend(reused, spent) }
+              const { error } = context
               const outcome =
-                context.error === undefined
-                  ? ({ status: 'ok', value } as const)
-                  : ({ status: 'error', error: toRecordedError(fromAgentError(context.error)) } as const)
-              const record: StepRecord = { ...intent, endedAt: now(), ...outcome }
-              log.putStep(turnKey(turn), record)
-              log.update({ status: context.error === undefined ? 'completed' : 'failed' })
-              settled = parseTurn(id, record)
+                error === undefined
+                  ? ({ status: 'ok', value: { output: readAnswer(context)?.content ?? '' } } as const)
+                  : ({ status: 'error', error: toRecordedError(fromAgentError(error)) } as const)
+              settled = parseTurn(id, put({ ...outcome, endedAt: now() }))
+              log.update({ status: error === undefined ? 'completed' : 'failed' })
             },
           },
           event,
@@ -235,6 +205,8 @@ export async function openConversation(services: Services, id: string, name: str
         // Nothing of the turn's end is recorded; what had settled is, if the store still takes it.
         activation = undefined
         await log.commit().catch(() => {})
+        if (!ending.aborted)
+          emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs: now() - startedAt, error })
         throw error
       } finally {
         signal?.removeEventListener('abort', onAbort)
@@ -244,13 +216,13 @@ export async function openConversation(services: Services, id: string, name: str
         plan.onCost?.({ reused, spent, repeated })
       }
       const durationMs = now() - startedAt
-      if (settled?.status !== 'ok') {
-        const error = settled?.status === 'error' ? settled.error : toAborted(`Turn \`${checkpoint}\` of run \`${id}\``, ending)
-        emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs, error })
-        throw error
+      if (settled?.status === 'ok') {
+        emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, durationMs })
+        return settled
       }
-      emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, durationMs })
-      return { output: settled.output, spend: settled.spend }
+      const error = settled?.status === 'error' ? settled.error : toAborted(what, ending)
+      emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs, error })
+      throw error
     },
 
     async stop() {

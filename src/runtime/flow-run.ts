@@ -5,6 +5,7 @@ import { type Attempt, createAttempt, FlowHead } from './attempt.ts'
 import type { FlowContext, FlowFunction, FlowOptions, FlowScope } from './flow.ts'
 import { createFlowSteps } from './flow-steps.ts'
 import { createFlowTurns } from './flow-turns.ts'
+import { parseRecorded } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { toAborted } from './turn.ts'
@@ -22,6 +23,8 @@ export interface FlowRequest<TInput, TOutput> {
 const INPUT = 'flow/input'
 const OUTPUT = 'flow/output'
 
+const readHead = (log: RunLog): FlowHead => parseRecorded(FlowHead, log.head.data, log.id, 'head')
+
 async function openLog(services: Services, request: FlowRequest<unknown, unknown>): Promise<RunLog> {
   const { id, name, inputHash } = request
   const log = await openRunLog(services, id)
@@ -33,7 +36,7 @@ async function openLog(services: Services, request: FlowRequest<unknown, unknown
     new PerdureError('RUN_CONFLICT', `The run \`${id}\` ${what}. Choose another id.`, { details: { run: id } })
   if (log.head.kind !== 'flow' || log.head.name !== name)
     throw conflict(`is the ${log.head.kind} \`${log.head.name}\`, not the flow \`${name}\``)
-  if (FlowHead.parse(log.head.data).inputHash !== inputHash) throw conflict('was started with another input')
+  if (readHead(log).inputHash !== inputHash) throw conflict('was started with another input')
   return log
 }
 
@@ -55,7 +58,7 @@ export async function runFlow<TInput, TOutput>(
   }
 
   const startedAt = now()
-  const previous = FlowHead.parse(log.head.data)
+  const previous = readHead(log)
   const generation = useRecords ? previous.generation : previous.generation + 1
   const minimum = useRecords ? previous.minimum : generation
   let head: FlowHead = { ...previous, attempt: previous.attempt + 1, generation, minimum }
@@ -101,7 +104,7 @@ export async function runFlow<TInput, TOutput>(
   } catch (error) {
     const interrupted = closing.aborted || options.signal?.aborted === true
     await finish()
-    head = { ...FlowHead.parse(log.head.data), failedAttempt: head.attempt }
+    head = { ...readHead(log), failedAttempt: head.attempt }
     if (!interrupted) {
       // A store that cannot be written to leaves the run as a crash would; the function's own error is what matters then.
       await recordFailure(log, head, toRecordedError(error)).catch(() => {})

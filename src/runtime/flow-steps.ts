@@ -1,19 +1,16 @@
-import { z } from 'zod'
-import { PerdureError } from '../errors.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
-import type { Attempt } from './attempt.ts'
-import type { CheckpointReason } from './events.ts'
-import type { FlowContext } from './flow.ts'
+import { type Attempt, Standing } from './attempt.ts'
+import type { FlowContext, StepFunctionContext } from './flow.ts'
+import { parseRecorded } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { NO_SPEND, type Spend, toSpend } from './spend.ts'
-import { toAborted, toCheckpointName } from './turn.ts'
-
-const Data = z.object({ generation: z.int(), attempt: z.int() })
+import { NO_SPEND, toSpend } from './spend.ts'
+import { toCheckpointName } from './turn.ts'
 
 /** The steps of one attempt at a flow: see {@link FlowContext.step}. */
 export function createFlowSteps(services: Services, log: RunLog, attempt: Attempt): FlowContext['step'] {
   const { emit, now } = services
+  const { runId } = attempt
   const asked = new Map<string, number>()
   const taken = new Set<string>()
 
@@ -30,19 +27,25 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
     return candidate
   }
 
-  const decide = (record: StepRecord | undefined, minimum: number): CheckpointReason | 'reuse' => {
-    if (record === undefined) return 'new'
-    if (!attempt.useRecords) return 'no-cache'
-    const data = Data.parse(record.data)
-    if (data.generation < minimum) return 'after-change'
-    if (record.status === 'intended') return 'resumed'
-    return record.status === 'ok' || attempt.holds(data.attempt) ? 'reuse' : 'retried'
+  const reuse = (key: string, record: StepRecord, standing: Standing): unknown => {
+    const upTo = attempt.newest()
+    if (standing.upTo < upTo) {
+      log.putStep(key, { ...record, data: { ...standing, upTo } })
+      log.commit().catch(() => {}) // then it is confirmed again next time
+    }
+    attempt.settle(standing)
+    const reused = toSpend(record)
+    attempt.book.reuse(reused)
+    const event = { type: 'checkpoint.reused', runId, checkpoint: record.name, kind: 'step', reused } as const
+    if (record.status === 'error') {
+      emit({ ...event, error: record.error })
+      throw record.error
+    }
+    emit(event)
+    return record.value
   }
 
-  return async <T>(
-    name: string,
-    fn: (context: { key: string; attempt: number; signal: AbortSignal }) => T | Promise<T>,
-  ): Promise<T> => {
+  return async <T>(name: string, fn: (context: StepFunctionContext) => T | Promise<T>): Promise<T> => {
     if (typeof name !== 'string' || name === '' || !name.isWellFormed())
       throw new TypeError(`Expected \`name\` of a step to be a non-empty string, got \`${String(name)}\` (${typeof name})`)
     if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` of step \`${name}\` to be a function, got ${typeof fn}`)
@@ -50,55 +53,53 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
     const checkpoint = toName(name)
     const key = `step/${checkpoint}`
     const minimum = attempt.minimum()
-    const recorded = log.step(key)
-    const reason = decide(recorded, minimum)
-    const base = { runId: attempt.runId, checkpoint, kind: 'step' } as const
+    const record = log.step(key)
+    const data = record === undefined ? undefined : parseRecorded(Standing, record.data, runId, `step \`${checkpoint}\``)
+    const recorded = record === undefined || data === undefined ? undefined : { ...data, status: record.status }
+    const reason = attempt.judge(recorded, minimum, false)
+    // Only what was recorded is reused, and the value is what `fn` had returned under this name.
+    if (reason === 'reuse') return reuse(key, record as StepRecord, data as Standing) as T
 
-    if (recorded !== undefined && reason === 'reuse') {
-      attempt.settle(Data.parse(recorded.data).generation)
-      const reused: Spend = toSpend(recorded)
-      attempt.book.reuse(reused)
-      emit({ type: 'checkpoint.reused', ...base, reused, ...(recorded.status === 'error' ? { error: recorded.error } : {}) })
-      if (recorded.status === 'error') throw recorded.error
-      return recorded.value as T // what `fn` had returned under this name
-    }
-
-    const tries = (recorded?.attempt ?? 0) + 1
+    const tries = (record?.attempt ?? 0) + 1
     const startedAt = now()
-    const data = {
-      generation: reason === 'resumed' || reason === 'retried' ? Data.parse(recorded?.data).generation : minimum,
-      attempt: attempt.number,
-    }
-    const intent: StepRecord = { kind: 'step', name: checkpoint, status: 'intended', attempt: tries, startedAt, data }
-    log.putStep(key, intent)
+    const standing = await attempt.place(reason, recorded, minimum)
+    const base = { kind: 'step', name: checkpoint, attempt: tries, startedAt, data: standing } as const
+    log.putStep(key, { ...base, status: 'intended' })
     await log.commit() // P3
-    attempt.assertOpen(`Step \`${name}\``)
-    emit({ type: 'checkpoint.started', ...base, reason: reason as CheckpointReason, changed: [], reused: NO_SPEND }) // `reuse` has returned
-    const settle = async (outcome: { status: 'ok'; value: T } | { status: 'error'; error: Error }): Promise<StepRecord> => {
-      if (attempt.signal.aborted) throw toAborted(`Step \`${checkpoint}\` of run \`${attempt.runId}\``, attempt.signal)
-      const record: StepRecord = { ...intent, endedAt: now(), ...outcome }
-      log.putStep(key, record)
-      await log.commit()
-      attempt.settle(data.generation)
-      return record
-    }
+    attempt.assertOpen(`Step \`${checkpoint}\``)
+    const about = { runId, checkpoint, kind: 'step' } as const
+    emit({ type: 'checkpoint.started', ...about, reason, changed: [], reused: NO_SPEND })
+    const outcome = await execute(() => fn({ key: `${runId}#${key}`, attempt: tries, signal: attempt.signal }))
+    // What comes to its end after the run is in doubt, as after a crash. So is an outcome that cannot be recorded.
+    attempt.assertOpen(`The end of step \`${checkpoint}\``)
     try {
-      const value = await fn({ key: `${attempt.runId}#${key}`, attempt: tries, signal: attempt.signal })
-      const spent = toSpend(await settle({ status: 'ok', value }))
+      const settled: StepRecord = { ...base, ...toRecordable(outcome), endedAt: now() }
+      log.putStep(key, settled)
+      await log.commit()
+      const spent = toSpend(settled)
       attempt.book.add({ spent })
+      if (outcome.status === 'error') throw outcome.error
       attempt.book.finish()
-      emit({ type: 'checkpoint.finished', ...base, spent, reused: NO_SPEND, durationMs: spent.durationMs })
-      return value
+      emit({ type: 'checkpoint.finished', ...about, spent, reused: NO_SPEND, durationMs: spent.durationMs })
+      return outcome.value
     } catch (error) {
-      const open = log.step(key)?.status === 'intended'
-      // An outcome that cannot be recorded leaves the step in doubt; what `fn` threw is recorded.
-      if (open && !isStoreError(error)) await settle({ status: 'error', error: toRecordedError(error) })
-      emit({ type: 'checkpoint.failed', ...base, spent: NO_SPEND, durationMs: now() - startedAt, error })
+      emit({ type: 'checkpoint.failed', ...about, spent: NO_SPEND, durationMs: now() - startedAt, error })
       throw error
+    } finally {
+      attempt.settle(standing)
     }
   }
 }
 
-const isStoreError = (error: unknown): boolean =>
-  error instanceof PerdureError &&
-  (error.code.startsWith('STORE_') || error.code === 'VALUE_NOT_STORABLE' || error.code === 'ABORTED')
+type Outcome<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: 'error'; readonly error: unknown }
+
+async function execute<T>(fn: () => T | Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { status: 'ok', value: await fn() }
+  } catch (error) {
+    return { status: 'error', error }
+  }
+}
+
+const toRecordable = <T>(outcome: Outcome<T>): Outcome<T> =>
+  outcome.status === 'error' ? { ...outcome, error: toRecordedError(outcome.error) } : outcome

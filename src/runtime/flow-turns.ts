@@ -1,8 +1,7 @@
 import type { Agent } from './agent.ts'
 import type { Attempt } from './attempt.ts'
-import { type CheckpointStrategy, type Conversation, openConversation, type TurnPlan } from './conversation.ts'
+import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { toTurnFingerprint } from './durable-agent.ts'
-import type { ChangedPart, CheckpointReason } from './events.ts'
 import { compareFingerprints } from './fingerprint.ts'
 import { createQueue, type Queue } from './queue.ts'
 import type { Services } from './services.ts'
@@ -19,95 +18,95 @@ export interface FlowTurns {
 
 interface Thread {
   readonly queue: Queue
-  readonly conversation: Promise<Conversation>
+  readonly open: () => Promise<Conversation>
+  /** Ends what is in flight and lets go of what is in memory: the next one to open it reads it anew. */
+  readonly stop: () => Promise<void>
   asked: number
 }
-
-type Decision =
-  | { readonly reuse: RecordedTurn & { readonly status: 'ok' | 'error' } }
-  | { readonly reason: CheckpointReason; readonly changed: readonly ChangedPart[]; readonly generation: number }
 
 export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns {
   const { emit } = services
   const threads = new Map<string, Thread>()
 
-  const openThread = (name: string): Thread => {
-    let thread = threads.get(name)
-    if (thread === undefined) {
-      thread = { queue: createQueue(), conversation: openConversation(services, `${attempt.runId}/${name}`, name), asked: 0 }
-      thread.conversation.catch(() => {}) // heard of by whoever runs a turn
-      threads.set(name, thread)
+  const createThread = (name: string): Thread => {
+    let opened: Promise<Conversation> | undefined
+    return {
+      queue: createQueue(),
+      open: () => {
+        opened ??= openConversation(services, `${attempt.runId}/${name}`, name)
+        return opened
+      },
+      async stop() {
+        const conversation = await opened?.catch(() => undefined)
+        opened = undefined
+        await conversation?.stop()
+      },
+      asked: 0,
     }
-    return thread
   }
 
-  /** `minimum` is what the turn's record must have: taken when the turn was asked for, not when its turn came. */
-  const decide = (recorded: RecordedTurn | undefined, plan: Pick<TurnPlan, 'fingerprint'>, minimum: number): Decision => {
-    if (recorded === undefined) return { reason: 'new', changed: [], generation: minimum }
-    const changed = compareFingerprints(recorded.fingerprint, plan.fingerprint)
-    if (!attempt.useRecords) return { reason: 'no-cache', changed: [], generation: minimum }
-    if (changed.length > 0) return { reason: 'changed', changed, generation: attempt.newGeneration() }
-    if (recorded.generation < minimum) return { reason: 'after-change', changed: [], generation: minimum }
-    if (recorded.status === 'intended') return { reason: 'resumed', changed: [], generation: recorded.generation }
-    if (recorded.status === 'ok' || attempt.holds(recorded.attempt)) return { reuse: recorded }
-    return { reason: 'retried', changed: [], generation: recorded.generation }
+  const reuse = (conversation: Conversation, turn: number, recorded: RecordedTurn): TurnResult => {
+    const checkpoint = toCheckpointName(conversation.name, turn)
+    if (recorded.upTo < attempt.newest()) conversation.confirm(turn, attempt.newest())
+    attempt.settle(recorded)
+    const reused = recorded.status === 'ok' ? recorded.spend : NO_SPEND
+    attempt.book.reuse(reused)
+    const event = { type: 'checkpoint.reused', runId: conversation.id, checkpoint, kind: 'turn', reused } as const
+    if (recorded.status === 'error') {
+      emit({ ...event, error: recorded.error })
+      throw recorded.error
+    }
+    emit(event)
+    return { output: recorded.status === 'ok' ? recorded.output : '', checkpoint, turn, reused: true, spend: reused }
   }
 
   return {
     async run(agent, strategy, prompt, options) {
       const { name } = agent.profile
       const fingerprint = toTurnFingerprint(agent, prompt)
-      const thread = openThread(name)
+      const thread = threads.get(name) ?? createThread(name)
+      threads.set(name, thread)
       thread.asked++
       const turn = thread.asked
       const checkpoint = toCheckpointName(name, turn)
+      // As of when it was asked for, not of when its turn came: what settles in between runs beside it.
       const minimum = attempt.minimum()
       return thread.queue(async () => {
         attempt.assertOpen(`Turn \`${checkpoint}\``)
-        const conversation = await thread.conversation
+        const conversation = await thread.open()
         const recorded = await conversation.turn(turn)
-        const decision = decide(recorded, { fingerprint }, minimum)
-        if ('reuse' in decision) {
-          const { reuse } = decision
-          attempt.settle(reuse.generation)
-          const spend = reuse.status === 'ok' ? reuse.spend : NO_SPEND
-          attempt.book.reuse(spend)
-          emit({
-            type: 'checkpoint.reused',
-            runId: attempt.runId,
+        const changed = recorded === undefined ? [] : compareFingerprints(recorded.fingerprint, fingerprint)
+        const reason = attempt.judge(recorded, minimum, changed.length > 0)
+        if (reason === 'reuse') return reuse(conversation, turn, recorded as RecordedTurn) // only what was recorded is
+        const standing = await attempt.place(reason, recorded, minimum)
+        try {
+          const { output, spend } = await conversation.execute({
+            ...options,
+            agent,
+            strategy,
+            turn,
             checkpoint,
-            kind: 'turn',
-            reused: spend,
-            ...(reuse.status === 'error' ? { error: reuse.error } : {}),
+            prompt,
+            fingerprint,
+            standing,
+            reason,
+            changed: reason === 'changed' ? changed : [],
+            ending: attempt.signal,
+            onCost: attempt.book.add,
           })
-          if (reuse.status === 'error') throw reuse.error
-          return { output: reuse.output, checkpoint, turn, reused: true, spend }
+          attempt.book.finish()
+          return { output, checkpoint, turn, reused: false, spend }
+        } catch (error) {
+          // What memory holds may be ahead of the disk.
+          await thread.stop()
+          throw error
+        } finally {
+          attempt.settle(standing)
         }
-        const { reason, changed, generation } = decision
-        const outcome = await conversation.execute({
-          ...options,
-          agent,
-          strategy,
-          turn,
-          checkpoint,
-          prompt,
-          fingerprint,
-          generation,
-          attempt: attempt.number,
-          reason,
-          changed,
-          ending: attempt.signal,
-          onCost: attempt.book.add,
-        })
-        attempt.settle(generation)
-        attempt.book.finish()
-        return { output: outcome.output, checkpoint, turn, reused: false, spend: outcome.spend }
       })
     },
     async stop() {
-      await Promise.all(
-        [...threads.values()].map(async ({ conversation }) => (await conversation.catch(() => undefined))?.stop()),
-      )
+      await Promise.all([...threads.values()].map(({ queue, stop }) => queue(stop)))
     },
   }
 }

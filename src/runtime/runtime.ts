@@ -1,12 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { PerdureError } from '../errors.ts'
-import { assertLogFormat, createReporter, isLogFormat, type LogFormat } from '../observe/reporter.ts'
+import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
-import { openLevelStore } from '../persistence/leveldb.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
-import type { CheckpointStrategy } from './conversation.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
 import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
@@ -14,27 +12,6 @@ import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import { type FlowRequest, runFlow } from './flow-run.ts'
 import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
-
-export interface RuntimeOptions {
-  /** The folder on disk. Created if it is not there; must be empty or a store. */
-  readonly directory: string
-  /**
-   * `disk` (default): what resolves survives a power cut. `process`: it survives the death of the process, but what the operating system
-   * had not yet written when the machine loses power is lost; faster.
-   */
-  readonly durability?: 'disk' | 'process' | undefined
-  /**
-   * What is printed to `process.stderr`: `pretty` for a person, `json` a line for each event, `silent` nothing. Default: the
-   * environment's `PERDURE_LOG` if it is one of these, else `pretty`. See `createReporter`.
-   */
-  readonly log?: LogFormat | undefined
-  /** Hears every event, from the first. See also {@link Runtime.subscribe}. */
-  readonly onEvent?: EventListener | undefined
-  /** The time in epoch milliseconds. Default: `Date.now`. */
-  readonly now?: (() => number) | undefined
-  /** Gives up waiting for the store to open. */
-  readonly signal?: AbortSignal | undefined
-}
 
 /** An open store and the runs that live in it. One process at a time has a store open. */
 export interface Runtime extends AsyncDisposable {
@@ -53,35 +30,18 @@ export interface Runtime extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/**
- * Opens the store in `directory`, or creates it.
- *
- * Errors: `STORE_LOCKED` (another process has it open: says which), `STORE_PATH_INVALID`, `STORE_NOT_WRITABLE`, `STORE_FORMAT_NEWER`,
- * `STORE_CORRUPT`, `STORE_FULL`.
- *
- * @example
- * ```ts
- * await using runtime = await openRuntime({ directory: '.perdure' })
- * const agent = runtime.durable(buildAgent(profile))
- * const { output } = await agent.run('Look around and tell me what this is.')
- * ```
- */
-export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { directory, signal } = options
-  if (typeof directory !== 'string' || directory === '')
-    throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
-  const log = options.log ?? toDefaultFormat(process.env.PERDURE_LOG)
-  assertLogFormat('log', log)
-  const store = await openLevelStore(directory, signal === undefined ? {} : { signal })
-  return createRuntime(store, { ...options, log })
+/** What {@link createRuntime} puts together. */
+export interface RuntimeParts {
+  readonly store: Store
+  readonly durability: 'disk' | 'process'
+  readonly now: () => number
+  /** Hears every event, and is closed with the runtime. */
+  readonly reporter: Reporter
+  readonly onEvent: EventListener | undefined
 }
 
-const toDefaultFormat = (value: string | undefined): LogFormat => (isLogFormat(value) ? value : 'pretty')
-
-function createRuntime(store: Store, options: RuntimeOptions & { readonly log: LogFormat }): Runtime {
-  const { now = Date.now, durability = 'disk' } = options
-  const reporter = createReporter({ format: options.log, now })
-  const listeners = new Set<EventListener>(options.onEvent === undefined ? [reporter] : [reporter, options.onEvent])
+export function createRuntime({ store, durability, now, reporter, onEvent }: RuntimeParts): Runtime {
+  const listeners = new Set<EventListener>(onEvent === undefined ? [reporter] : [reporter, onEvent])
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
   const flows = new Set<string>()
@@ -210,5 +170,3 @@ function createRuntime(store: Store, options: RuntimeOptions & { readonly log: L
     },
   }
 }
-
-export type { CheckpointStrategy }

@@ -1,8 +1,8 @@
-import { isPerdureError } from '../errors.ts'
 import type { Agent } from './agent.ts'
+import { NO_STANDING } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { type Session, type SessionTurnOptions, toTurnFingerprint } from './durable-agent.ts'
-import { compareFingerprints, type Fingerprint, toHash } from './fingerprint.ts'
+import { compareFingerprints, type Fingerprint } from './fingerprint.ts'
 import { createQueue } from './queue.ts'
 import type { Services } from './services.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
@@ -17,104 +17,96 @@ export function toSession(open: OpenSession, runId: string, agent: Agent, strate
   return { runId, run: (prompt, options = {}) => open.run(agent, strategy, prompt, options) }
 }
 
+interface Request {
+  readonly agent: Agent
+  readonly strategy: CheckpointStrategy
+  readonly prompt: string
+  readonly fingerprint: Fingerprint
+  readonly options: SessionTurnOptions
+}
+
 export function openSession(services: Services, runId: string, name: string): OpenSession {
-  const { emit } = services
+  const { emit, closing } = services
   const queue = createQueue()
   let opened: Promise<Conversation> | undefined
-  /** The last recorded turn that was matched with what is asked now; `undefined` once they differ. */
-  let cursor: number | undefined = 0
-
-  const idKey = (id: string): string => `id/${toHash(id)}`
+  /** The last turn without an id that was matched with what is asked now, or begun. */
+  let cursor = 0
 
   const execute = async (
     conversation: Conversation,
     turn: number,
-    request: {
-      readonly agent: Agent
-      readonly strategy: CheckpointStrategy
-      readonly prompt: string
-      readonly fingerprint: Fingerprint
-      readonly options: SessionTurnOptions
-      readonly reason: 'new' | 'resumed' | 'retried'
-    },
+    { options, ...request }: Request,
+    reason: 'new' | 'resumed' | 'retried',
   ): Promise<TurnResult> => {
-    const { options, ...rest } = request
     const checkpoint = toCheckpointName(name, turn)
-    const { id } = options
-    const outcome = await conversation.execute({
-      ...rest,
+    const { output, spend } = await conversation.execute({
+      ...request,
       ...options,
       turn,
       checkpoint,
-      generation: 0,
-      attempt: 0,
+      standing: NO_STANDING,
+      reason,
       changed: [],
-      alongside: (log) => {
-        if (id === undefined || request.reason !== 'new') return
-        const time = services.now()
-        log.putStep(idKey(id), { kind: 'id', name: id, status: 'ok', attempt: 1, startedAt: time, endedAt: time, value: turn })
-      },
+      ending: closing,
     })
-    return { output: outcome.output, checkpoint, turn, reused: false, spend: outcome.spend }
+    return { output, checkpoint, turn, reused: false, spend }
   }
 
-  /** The recorded turn that `prompt` asks for; `undefined` when it is a new one. */
-  const match = async (
-    conversation: Conversation,
-    fingerprint: Fingerprint,
-    id: string | undefined,
-  ): Promise<number | undefined> => {
-    if (id !== undefined) {
-      const known = await conversation.step(idKey(id))
-      return known?.value as number | undefined // written by `execute`
+  /** The recorded turn that is asked for; `undefined` when it is a new one. */
+  const match = async (conversation: Conversation, { fingerprint, options }: Request): Promise<number | undefined> => {
+    if (options.id !== undefined) return conversation.turnOfId(options.id)
+    for (let turn = cursor + 1; turn <= conversation.turns; turn++) {
+      const recorded = await conversation.turn(turn)
+      if (recorded === undefined || recorded.id !== undefined) continue
+      if (compareFingerprints(recorded.fingerprint, fingerprint).length === 0) return turn
+      cursor = conversation.turns // the first that differs: from here on all is new
     }
-    if (cursor === undefined || cursor >= conversation.turns) return undefined
-    const recorded = await conversation.turn(cursor + 1)
-    return recorded !== undefined && compareFingerprints(recorded.fingerprint, fingerprint).length === 0 ? cursor + 1 : undefined
+    return undefined
+  }
+
+  /** Turns do not overlap: one that was cut off comes to its end before a new one begins. */
+  const finishLast = async (conversation: Conversation, request: Request): Promise<void> => {
+    const last = conversation.turns
+    const unfinished = last === 0 ? undefined : await conversation.turn(last)
+    if (unfinished?.status !== 'intended') return
+    const { fingerprint, id } = unfinished
+    const options = id === undefined ? {} : { id }
+    const resumed: Request = { ...request, strategy: 'calls', fingerprint, options }
+    try {
+      await execute(conversation, last, resumed, 'resumed')
+    } catch (error) {
+      // A failure that is recorded is that turn's; what cannot even be recorded ends the new turn too.
+      if ((await conversation.turn(last))?.status !== 'error') throw error
+    }
   }
 
   const run: OpenSession['run'] = (agent, strategy, prompt, options) =>
     queue(async () => {
-      const fingerprint = toTurnFingerprint(agent, prompt)
+      const request: Request = { agent, strategy, prompt, options, fingerprint: toTurnFingerprint(agent, prompt) }
+      const follow = (turn: number): void => {
+        if (options.id === undefined) cursor = turn
+      }
       opened ??= openConversation(services, runId, name)
       try {
         const conversation = await opened
-        const request = { agent, strategy, prompt, fingerprint, options }
-        const turn = await match(conversation, fingerprint, options.id)
-        if (turn !== undefined) {
-          const recorded = await conversation.turn(turn)
-          if (recorded?.status === 'ok') {
-            const checkpoint = toCheckpointName(name, turn)
-            const { output, spend } = recorded
-            emit({ type: 'checkpoint.reused', runId, checkpoint, kind: 'turn', reused: spend })
-            if (options.id === undefined) cursor = turn
-            return { output, checkpoint, turn, reused: true, spend }
-          }
-          if (turn === conversation.turns) {
-            const reason = recorded?.status === 'error' ? 'retried' : 'resumed'
-            const result = await execute(conversation, turn, { ...request, reason })
-            if (options.id === undefined) cursor = turn
-            return result
-          }
+        const turn = await match(conversation, request)
+        const recorded = turn === undefined ? undefined : await conversation.turn(turn)
+        if (turn !== undefined && recorded?.status === 'ok') {
+          const checkpoint = toCheckpointName(name, turn)
+          const { output, spend } = recorded
+          emit({ type: 'checkpoint.reused', runId, checkpoint, kind: 'turn', reused: spend })
+          follow(turn)
+          return { output, checkpoint, turn, reused: true, spend }
         }
-        // A new turn. One that was cut off comes first: turns do not overlap.
-        const last = conversation.turns
-        const unfinished = last > 0 ? await conversation.turn(last) : undefined
-        if (unfinished?.status === 'intended')
-          await execute(conversation, last, {
-            ...request,
-            strategy: 'calls',
-            fingerprint: unfinished.fingerprint,
-            options: {},
-            reason: 'resumed',
-          }).catch((error: unknown) => {
-            // Its failure is recorded with it; what cannot even be recorded ends the new turn too.
-            if (!isPerdureError(error) || !/^(MODEL_|MAX_STEPS)/.test(error.code)) throw error
-          })
+        if (turn !== undefined && turn === conversation.turns) {
+          const result = await execute(conversation, turn, request, recorded?.status === 'error' ? 'retried' : 'resumed')
+          follow(turn)
+          return result
+        }
+        await finishLast(conversation, request)
         const next = conversation.turns + 1
-        if (cursor !== last) cursor = undefined
-        const result = await execute(conversation, next, { ...request, reason: 'new' })
-        if (cursor === last && options.id === undefined) cursor = next
+        const result = await execute(conversation, next, request, 'new')
+        follow(next)
         return result
       } catch (error) {
         // What memory holds may be ahead of the disk: read it anew.
@@ -130,6 +122,7 @@ export function openSession(services: Services, runId: string, name: string): Op
     async stop() {
       const conversation = await opened?.catch(() => undefined)
       await conversation?.stop()
+      await queue(async () => {})
     },
   }
 }

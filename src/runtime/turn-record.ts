@@ -1,8 +1,8 @@
 import { z } from 'zod'
-import { PerdureError } from '../errors.ts'
 import type { StepRecord } from '../persistence/run-log.ts'
 import { Standing } from './attempt.ts'
-import { Fingerprint } from './fingerprint.ts'
+import { Fingerprint, toHash } from './fingerprint.ts'
+import { parseRecorded } from './recorded.ts'
 import { Spend } from './spend.ts'
 
 /** How a turn is recorded: as a step `turn/<number>` of its conversation, beside its calls `call/<number>.<version>/…`. */
@@ -22,7 +22,7 @@ const Data = z.object({
 export type TurnData = Readonly<z.output<typeof Data>>
 
 const Value = z.object({ output: z.string() })
-export type TurnValue = Readonly<z.output<typeof Value>>
+type TurnValue = Readonly<z.output<typeof Value>>
 
 /** A recorded turn. */
 export type RecordedTurn = TurnData & {
@@ -36,19 +36,18 @@ export type RecordedTurn = TurnData & {
 
 /** Reads a turn from its step record. Errors: `RUN_CORRUPT`. */
 export function parseTurn(run: string, record: StepRecord): RecordedTurn {
-  const data = Data.safeParse(record.data)
-  const value = Value.safeParse(record.value)
-  if (!data.success || (record.status === 'ok' && !value.success))
-    throw new PerdureError('RUN_CORRUPT', `The record of turn \`${record.name}\` of run \`${run}\` is not what it should be.`, {
-      details: { run },
-    })
-  const common = { ...data.data, tries: record.attempt }
+  const what = `record of turn \`${record.name}\``
+  const common = { ...parseRecorded(Data, record.data, run, what), tries: record.attempt }
   if (record.status === 'error') return { ...common, status: 'error', error: record.error }
-  return record.status === 'ok' && value.success ? { ...common, status: 'ok', ...value.data } : { ...common, status: 'intended' }
+  return record.status === 'ok'
+    ? { ...common, status: 'ok', ...parseRecorded(Value, record.value, run, what) }
+    : { ...common, status: 'intended' }
 }
 
 const pad = (turn: number): string => String(turn).padStart(6, '0')
 
+/** Where the number of a turn is that its caller named. */
+export const idKey = (id: string): string => `id/${toHash(id)}`
 export const turnKey = (turn: number): string => `turn/${pad(turn)}`
 /** What the machine names the turn in its calls' keys. */
 export const versionKey = (turn: number, version: number): string => `${pad(turn)}.${version}`

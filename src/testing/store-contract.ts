@@ -45,8 +45,12 @@ export function storeContract(name: string, open: () => Promise<Store>, options:
   describe(`store contract: ${name}`, () => {
     const check = (title: string, test: (store: Store) => Promise<void>): void => {
       it(title, async () => {
-        await using store = await open()
-        await test(store)
+        const store = await open()
+        try {
+          await test(store)
+        } finally {
+          await store.close()
+        }
       })
     }
     order(check)
@@ -296,9 +300,13 @@ function lasting(open: () => Promise<Store>, reopen: StoreContractOptions['reope
     await store.write([del('gone'), put('😀')], { sync: false })
     await store.close()
     if (reopen === undefined) return
-    await using again = await reopen(store.location)
-    assert.deepEqual(await keysOf(again, everything), ['a', 'big', '😀'])
-    assert.deepEqual(await again.get('big'), big)
+    const again = await reopen(store.location)
+    try {
+      assert.deepEqual(await keysOf(again, everything), ['a', 'big', '😀'])
+      assert.deepEqual(await again.get('big'), big)
+    } finally {
+      await again.close()
+    }
   })
 
   it('closing keeps the writes that were under way', { skip }, async () => {
@@ -307,7 +315,11 @@ function lasting(open: () => Promise<Store>, reopen: StoreContractOptions['reope
     await store.close()
     await Promise.all(writes)
     if (reopen === undefined) return
-    await using again = await reopen(store.location)
-    assert.equal((await keysOf(again, everything)).length, 50)
+    const again = await reopen(store.location)
+    try {
+      assert.equal((await keysOf(again, everything)).length, 50)
+    } finally {
+      await again.close()
+    }
   })
 }

@@ -1,10 +1,35 @@
 /** The agent machine decides only: transition tables by XState's pure functions, then whole runs in a plain actor. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { type AgentContext, type AgentEvent, agentMachine, type Message, type ModelAnswer, type ToolMessage } from 'perdure'
-import { createActor, fromPromise, initialTransition, type SnapshotFrom, toPromise, transition, waitFor } from 'xstate'
+import {
+  type AgentContext,
+  type AgentEvent,
+  agentMachine,
+  type Message,
+  type ModelAnswer,
+  type ToolCall,
+  type ToolMessage,
+} from 'perdure'
+import {
+  type Actor,
+  createActor,
+  fromPromise,
+  initialTransition,
+  type SnapshotFrom,
+  toPromise,
+  transition,
+  waitFor,
+} from 'xstate'
 
 type State = SnapshotFrom<typeof agentMachine>
+interface ModelInput {
+  readonly key: string
+  readonly messages: readonly Message[]
+}
+interface ToolInput {
+  readonly key: string
+  readonly call: ToolCall
+}
 
 const answer = (content: string, ...calls: readonly string[]): ModelAnswer => ({
   message: { role: 'assistant', content, toolCalls: calls.map((id) => ({ id, name: 'note', arguments: '{}' })) },
@@ -146,7 +171,8 @@ describe('the agent machine, event by event', () => {
   })
 
   test('a request that failed is not counted, so that its retry has the same key', () => {
-    const key = (state: State): unknown => (state.children.model?.getSnapshot() as { input?: { key: string } }).input?.key // of the model actor
+    // The snapshot of a model actor holds its input.
+    const key = ({ children }: State): unknown => (children.model?.getSnapshot() as { input: ModelInput } | undefined)?.input.key
     const first = after(prompt())
     const [again] = transition(agentMachine, after(prompt(), modelFailed(failure)), { type: 'retry' })
     assert.equal(first.context.step, 1)
@@ -198,21 +224,24 @@ describe('the agent machine, event by event', () => {
 })
 
 describe('the agent machine in a plain actor', () => {
-  const build = (answers: readonly (ModelAnswer | Error)[], run: (id: string) => Promise<ToolMessage> = async (id) => result(id)) => {
+  const build = (
+    answers: readonly (ModelAnswer | Error)[],
+    run: (id: string) => Promise<ToolMessage> = async (id) => result(id),
+  ) => {
     let asked = 0
     const keys: string[] = []
     return {
       keys,
       machine: agentMachine.provide({
         actors: {
-          model: fromPromise<ModelAnswer, { key: string; messages: readonly Message[] }>(async ({ input }) => {
+          model: fromPromise<ModelAnswer, ModelInput>(async ({ input }) => {
             keys.push(input.key)
             const next = answers[asked++]
             if (next === undefined) throw new Error('asked too often')
             if (next instanceof Error) throw next
             return next
           }),
-          tool: fromPromise<ToolMessage, { key: string; call: { id: string } }>(({ input }) => {
+          tool: fromPromise<ToolMessage, ToolInput>(({ input }) => {
             keys.push(input.key)
             return run(input.call.id)
           }),
@@ -220,7 +249,7 @@ describe('the agent machine in a plain actor', () => {
       }),
     }
   }
-  const settled = (actor: { getSnapshot(): State }) => waitFor(actor as never, (state: State) => state.hasTag('settled')) // an actor of it
+  const settled = (actor: Actor<typeof agentMachine>): Promise<State> => waitFor(actor, (state) => state.hasTag('settled'))
 
   test('runs turn after turn', async () => {
     const { machine, keys } = build([answer('', 'a', 'b'), answer('one'), answer('two')])

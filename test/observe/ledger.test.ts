@@ -92,6 +92,13 @@ describe('a checkpoint', () => {
     assert.deepEqual(done?.spent, turnOne)
   })
 
+  test('counts what a retried attempt was billed all the same', () => {
+    const usage = { inputTokens: 600, outputTokens: 40, cachedInputTokens: 0, reasoningTokens: 0 }
+    const error = new PerdureError('MODEL_CUT_OFF', 'Cut off.', { details: { usage } })
+    const [open] = checkpointsOf(event.started(), event.callStarted(), event.callRetried({ error }))
+    assert.deepEqual([open?.spent.modelCalls, open?.spent.inputTokens, open?.spent.unpricedCalls], [1, 600, 1])
+  })
+
   test('knows its calls in flight and the text they brought; a retry voids it', () => {
     const events = [event.started(), event.callStarted(), event.text(), event.text()]
     const [open] = checkpointsOf(...events)

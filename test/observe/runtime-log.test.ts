@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
-import { buildAgent, createLedger, createReporter, type Model, openRuntime, PerdureError, tool } from 'perdure'
+import { buildAgent, type Model, openRuntime, PerdureError, tool } from 'perdure'
+import { createLedger, createReporter } from 'perdure/observe'
 import { z } from 'zod'
 import { createMemoryStream } from '../support/log-scene.ts'
 import { createTempRoom, type TempRoom } from '../support/temp-room.ts'
@@ -150,7 +151,8 @@ describe('`log`', () => {
   function run(options: { readonly env?: Record<string, string>; readonly log?: string; readonly deaf?: boolean }) {
     const log = options.log === undefined ? '' : `, log: ${JSON.stringify(options.log)}`
     const program = `
-      import { createReporter, openRuntime } from 'perdure'
+      import { openRuntime } from 'perdure'
+      import { createReporter } from 'perdure/observe'
       await using runtime = await openRuntime({ directory: ${JSON.stringify(room.path())}${log} })
       const flow = runtime.flow('count', async (to, { step }) => {
         for (let i = 0; i < to; i++) await step('one', () => i)

@@ -18,7 +18,10 @@ const run = fc
 const step = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 12 }),
   fc
-    .array(fc.constantFrom('a', '/', '%', '0', '\ud800', '\udc00', '\uffff', '\u{10ffff}', '\0', ' '), { maxLength: 6 })
+    .array(
+      fc.constantFrom('a', '/', '%', '0', '\ud800', '%d800', 'é', '%00e9', '%0', '\udc00', '\uffff', '\u{10ffff}', '\0', ' '),
+      { maxLength: 6 },
+    )
     .map((all) => all.join('')),
 )
 const isWithin = (key: string, { gte, lt }: { gte: string; lt: string }): boolean =>

@@ -21,11 +21,13 @@ async function openRoom() {
   const store = await openHeldStore()
   let time = 0
   const room = { store, committer: createCommitter(store, { sync: true }), now: () => ++time }
+  let current = room
   const create = (id = RUN): RunLog => createRunLog(room, { id, kind: 'flow', name: 'test', data: { n: 1 } })
   /** What the next process finds. */
   const reopen = async (id = RUN): Promise<RunLog> => {
-    const after = { ...room, committer: createCommitter(store, { sync: true }) }
-    return (await openRunLog(after, id)) ?? assert.fail('there is no such run')
+    await current.committer.idle()
+    current = { ...room, committer: createCommitter(store, { sync: true }) }
+    return (await openRunLog(current, id)) ?? assert.fail('there is no such run')
   }
   return { store, room, create, reopen }
 }
@@ -56,7 +58,17 @@ describe('a run log', () => {
     assert.deepEqual(after.head, log.head)
     assert.deepEqual(
       { ...after.head, snapshot: 0 },
-      { id: RUN, kind: 'flow', name: 'test', data: { n: 2 }, status: 'completed', createdAt: 1, updatedAt: 2, snapshot: 0, steps: 1 },
+      {
+        id: RUN,
+        kind: 'flow',
+        name: 'test',
+        data: { n: 2 },
+        status: 'completed',
+        createdAt: 1,
+        updatedAt: 2,
+        snapshot: 0,
+        steps: 1,
+      },
     )
     assert.deepEqual(await after.loadSnapshot(), { state: 'ready' })
     assert.equal(after.step('a'), undefined)
@@ -75,6 +87,11 @@ describe('a run log', () => {
       store.writes[0]?.operations.map(({ key }) => key),
       ['r/run%201/s/a', 'r/run%201/b', 'h/run%201'],
     )
+    await log.commit()
+    assert.deepEqual(
+      store.writes[1]?.operations.map(({ key }) => key),
+      ['h/run%201'],
+    )
   })
 
   it('tells the runs of a store in order, one that is damaged as its error', async () => {
@@ -91,7 +108,14 @@ describe('a run log', () => {
     const { create, reopen } = await openRoom()
     const log = create()
     const refused = (error: unknown): boolean => isPerdureError(error, 'VALUE_NOT_STORABLE')
-    assert.throws(() => log.putStep('a', step(() => 1)), refused)
+    assert.throws(
+      () =>
+        log.putStep(
+          'a',
+          step(() => 1),
+        ),
+      refused,
+    )
     assert.throws(() => log.update({ data: () => 1 }), refused)
     log.putStep('b', step(1))
     await log.commit()
@@ -388,9 +412,8 @@ describe('what was committed', () => {
           case 'ask':
             asked.push(now)
             void log.commit()
-            // What happens before the batch is cut goes with it.
+            await log.loadStep('beside')
             put(count, 'beside')
-            asked.push(now)
             break
           case 'commit':
             await log.commit()
@@ -402,7 +425,10 @@ describe('what was committed', () => {
             break
           case 'load':
             await log.loadSteps()
-            assert.deepEqual(new Map(log.steps('').map(([name, record]) => [name, record.value])), new Map([...now.steps].sort(([a], [b]) => (a < b ? -1 : 1))))
+            assert.deepEqual(
+              new Map(log.steps('').map(([name, record]) => [name, record.value])),
+              new Map([...now.steps].sort(([a], [b]) => (a < b ? -1 : 1))),
+            )
             break
           case 'crash':
             log.abandon()
@@ -413,6 +439,8 @@ describe('what was committed', () => {
             asked = []
             attach()
         }
+        // What happens before the batch is cut goes with it.
+        if (asked.length > 0) asked.push(now)
       }
       log.abandon()
       log = await reopen()

@@ -155,10 +155,10 @@ describe('depth', () => {
 
     it(`${name} that are nested 10,000 levels deep are refused by name`, () => {
       const value = nest(10_000, wrap)
-      assert.throws(() => toStorable(value), /VALUE_NOT_STORABLE|more than \d+ levels deep/)
       assert.throws(
         () => toStorable(value),
-        (error) => isPerdureError(error, 'VALUE_NOT_STORABLE') && error.message.length < 1_000,
+        (error) =>
+          isPerdureError(error, 'VALUE_NOT_STORABLE') && /levels deep/.test(error.message) && error.message.length < 1_000,
       )
     })
   }

@@ -109,7 +109,10 @@ describe('a checkpoint that differs from its record', () => {
   test('what ran beside it stays also after a death, and nothing of it is paid again', async () => {
     const directory = room.room.path()
     const attempt = async (prompt: string, hold: Promise<unknown> | undefined, die: boolean) => {
-      const model = scriptedModel((request) => ({ text: echo(request), ...(hold && echo(request) === `${prompt}!` ? { until: hold } : {}) }))
+      const model = scriptedModel((request) => ({
+        text: echo(request),
+        ...(hold && echo(request) === `${prompt}!` ? { until: hold } : {}),
+      }))
       const runtime = await room.open(directory)
       const agents = ['a', 'b', 'c', 'd', 'e'].map((name) => runtime.durable(testAgent(model, { name })))
       const [a, b, c, d, e] = agents
@@ -158,7 +161,13 @@ describe('a checkpoint that differs from its record', () => {
       const runtime = await room.open(directory)
       const dead = Promise.withResolvers<void>()
       runtime.subscribe((event) => {
-        if (event.type.startsWith('checkpoint.') && 'checkpoint' in event && event.checkpoint === until && event.type !== 'checkpoint.started') dead.resolve()
+        if (
+          event.type.startsWith('checkpoint.') &&
+          'checkpoint' in event &&
+          event.checkpoint === until &&
+          event.type !== 'checkpoint.started'
+        )
+          dead.resolve()
       })
       const agents = ['a', 'b', 'c'].map((name) => runtime.durable(testAgent(model, { name })))
       const flow = runtime.flow('flow', async () => {

@@ -40,6 +40,8 @@ const counter = createMachine({
 })
 const never = fromPromise<number, { n: number }>(() => new Promise(() => {}))
 
+const hasChild = ({ context }: { context: Context }): boolean => context.refs[0]?.getSnapshot().status === 'active'
+
 const all = setup({
   types: { context: {} as Context, events: {} as Event }, // phantom types, as XState wants them
   actors: {
@@ -56,16 +58,28 @@ const all = setup({
   context: { count: 0, items: [], refs: [], named: {} },
   type: 'parallel',
   on: {
-    add: { actions: assign({ count: ({ context }) => context.count + 1, items: ({ context, event }) => [...context.items, event.n ?? 0] }) },
-    spawn: {
+    add: {
       actions: assign({
-        refs: ({ context, spawn }) => [...context.refs, spawn('counter', { id: `child ${context.refs.length}`, systemId: `system ${context.refs.length}` })],
+        count: ({ context }) => context.count + 1,
+        items: ({ context, event }) => [...context.items, event.n ?? 0],
       }),
     },
-    name: { actions: assign({ named: ({ spawn }) => ({ reducer: spawn('reducer', { id: 'reducer' }), callback: spawn('callback', { id: 'callback' }) }) }) },
-    forward: { actions: sendTo(({ context }) => context.refs[0] as AnyActorRef, { type: 'add' }) }, // only sent when there is one
+    spawn: {
+      actions: assign({
+        refs: ({ context, spawn }) => [
+          ...context.refs,
+          spawn('counter', { id: `child ${context.refs.length}`, systemId: `system ${context.refs.length}` }),
+        ],
+      }),
+    },
+    name: {
+      actions: assign({
+        named: ({ spawn }) => ({ reducer: spawn('reducer', { id: 'reducer' }), callback: spawn('callback', { id: 'callback' }) }),
+      }),
+    },
+    forward: { guard: hasChild, actions: sendTo(({ context }) => context.refs[0] as AnyActorRef, { type: 'add' }) }, // only sent when there is one
     sum: { actions: sendTo('reducer', { type: 'sum', n: 5 }) },
-    'end child': { actions: sendTo('child 0', { type: 'off' }) },
+    'end child': { guard: hasChild, actions: sendTo('child 0', { type: 'off' }) },
     'stop child': { actions: stopChild('child 0') },
   },
   states: {
@@ -73,13 +87,25 @@ const all = setup({
       initial: 'one',
       on: { leave: '.away', quick: '.quick', fail: '.fail' },
       states: {
-        one: { initial: 'a', states: { a: { on: { next: 'b' } }, b: { invoke: { src: 'never', id: 'never', input: ({ context }) => ({ n: context.count }) } }, hist: { type: 'history', history: 'deep' } } },
+        one: {
+          initial: 'a',
+          states: {
+            a: { on: { next: 'b' } },
+            b: { invoke: { src: 'never', id: 'never', input: ({ context }) => ({ n: context.count }) } },
+            hist: { type: 'history', history: 'deep' },
+          },
+        },
         away: { on: { back: 'one.hist' } },
         quick: { invoke: { src: 'quick', onDone: { actions: assign({ count: ({ event }) => event.output }) } } },
         fail: { invoke: { src: 'failing', onError: { target: 'away' } } },
       },
     },
-    watch: { invoke: [{ src: 'observable', id: 'observable' }, { src: 'counter', id: 'nested' }] },
+    watch: {
+      invoke: [
+        { src: 'observable', id: 'observable' },
+        { src: 'counter', id: 'nested' },
+      ],
+    },
   },
 })
 
@@ -92,7 +118,8 @@ function assertSame(actor: AnyActorRef): void {
   assert.deepEqual(normal(readPersisted(actor)), normal(actor.getPersistedSnapshot()))
   assert.deepEqual(store(readPersisted(actor)), store(actor.getPersistedSnapshot()))
 }
-const restore = (logic: AnyActorLogic, snapshot: unknown): AnyActorRef => createActor(logic, { snapshot: store(snapshot) }).start()
+const restore = (logic: AnyActorLogic, snapshot: unknown): AnyActorRef =>
+  createActor(logic, { snapshot: store(snapshot) }).start()
 const send = (actor: AnyActorRef, ...types: readonly string[]): void => {
   for (const [n, type] of types.entries()) actor.send({ type, n })
 }
@@ -180,7 +207,9 @@ describe('an inline child', () => {
   const isNamed =
     (id: string) =>
     (error: unknown): boolean =>
-      isPerdureError(error, 'VALUE_NOT_STORABLE') && error.message.includes(`\`${id}\``) && /setup\(\{ actors \}\)/.test(error.message)
+      isPerdureError(error, 'VALUE_NOT_STORABLE') &&
+      error.message.includes(`\`${id}\``) &&
+      /setup\(\{ actors \}\)/.test(error.message)
 
   it('that was spawned is refused by its name, wherever it is', () => {
     const inner = createMachine({ entry: assign({ ref: ({ spawn }) => spawn(counter, { id: 'inline one' }) }) })

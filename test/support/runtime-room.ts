@@ -1,6 +1,16 @@
 import { rm } from 'node:fs/promises'
-import { type Agent, buildAgent, type Model, openRuntime, type Profile, type Runtime, type RuntimeEvent, type Tool, tool } from 'perdure'
 import type { ModelRequest } from 'perdure'
+import {
+  type Agent,
+  buildAgent,
+  type Model,
+  openRuntime,
+  type Profile,
+  type Runtime,
+  type RuntimeEvent,
+  type Tool,
+  tool,
+} from 'perdure'
 import type { ScriptedAnswer } from 'perdure/testing'
 import { z } from 'zod'
 import { createTempRoom, type TempRoom } from './temp-room.ts'
@@ -45,7 +55,10 @@ export async function createRuntimeRoom(): Promise<RuntimeRoom> {
 /** An agent with what a test does not care about filled in. */
 export function testAgent(model: Model, profile: Partial<Profile> = {}, tools: readonly Tool[] = []): Agent {
   const allowedTools = profile.allowedTools ?? tools.map(({ name }) => name)
-  return buildAgent({ name: 'default', systemPrompt: 'Be brief.', model: 'test-model', ...profile, allowedTools }, { model, tools })
+  return buildAgent(
+    { name: 'default', systemPrompt: 'Be brief.', model: 'test-model', ...profile, allowedTools },
+    { model, tools },
+  )
 }
 
 /** A tool `note({ text })` that answers `noted <text>`, and what it was called with. `until` holds a call back. */
@@ -96,5 +109,9 @@ export const toStory = (events: readonly RuntimeEvent[]): string[] =>
 export const toOutline = (events: readonly RuntimeEvent[]): string[] =>
   toStory(events).flatMap((line) => {
     const [type = '', checkpoint = '', reason] = line.split(/ (.*?)(?: \((.*)\))?$/)
-    return type === 'checkpoint.started' ? [`${checkpoint} ${reason}`] : type === 'checkpoint.reused' ? [`${checkpoint} reused`] : []
+    return type === 'checkpoint.started'
+      ? [`${checkpoint} ${reason}`]
+      : type === 'checkpoint.reused'
+        ? [`${checkpoint} reused`]
+        : []
   })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as perdure from 'perdure'
+import * as observe from 'perdure/observe'
 import * as testing from 'perdure/testing'
 
 /** What the package exports at run time. A name here is a promise: taking one away is a major change. */
@@ -11,8 +12,6 @@ const surface = {
     'agentMachine',
     'buildAgent',
     'buildTools',
-    'createLedger',
-    'createReporter',
     'execTool',
     'isPerdureError',
     'openRuntime',
@@ -20,11 +19,16 @@ const surface = {
     'parseProfile',
     'tool',
   ],
+  'perdure/observe': ['createLedger', 'createReporter'],
   'perdure/testing': ['openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
 }
 
 test('`perdure` exports exactly the names that are promised', () => {
   assert.deepEqual(Object.keys(perdure).toSorted(), surface.perdure)
+})
+
+test('`perdure/observe` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(observe).toSorted(), surface['perdure/observe'])
 })
 
 test('`perdure/testing` exports exactly the names that are promised', () => {

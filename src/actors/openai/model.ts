@@ -1,25 +1,9 @@
 /**
- * The model actor's effect on the `openai` SDK. It keeps these:
- *
- * - Complete or an error: an answer without its finish is never returned, so it is never checkpointed.
- * - The API key is in no error (P11): all of them pass through `sealed`.
- * - The SDK is loaded at the first call, not when this module is imported.
+ * The model actor's effect on the `openai` SDK. What asks is loaded at the first call, and the SDK with it: importing this
+ * module costs next to nothing.
  */
-import type OpenAI from 'openai'
-import type { ModelAnswer } from '../../machines/conversation.ts'
-import type { Model, ModelCallContext, ModelRequest } from '../model.ts'
-import { type Receipt, settle } from './answer.ts'
-import { attempt } from './attempt.ts'
-import { createChatReader } from './chat-reader.ts'
-import { toChatBody } from './chat-request.ts'
-import { type OpenAIConfiguration, type OpenAIModelOptions, toConfiguration } from './configuration.ts'
-import type { Draft } from './draft.ts'
-import { loadPriceList, toCostUsd } from './prices.ts'
-import { createResponsesReader } from './responses-reader.ts'
-import { toResponsesBody } from './responses-request.ts'
-import { withRetries } from './retries.ts'
-import { toSdkFailure, toWireFailure } from './sdk-error.ts'
-import { createScrub } from './secrets.ts'
+import type { Model } from '../model.ts'
+import { type OpenAIModelOptions, toConfiguration } from './configuration.ts'
 
 export type { OpenAIModelOptions } from './configuration.ts'
 export type { ModelPrice } from './prices.ts'
@@ -40,72 +24,10 @@ export type { ModelPrice } from './prices.ts'
  */
 export function openaiModel(options: OpenAIModelOptions = {}): Model {
   const configuration = toConfiguration(options)
-  const scrub = createScrub(configuration.secrets)
-  const { maxRetries, sleep, random } = configuration
-  let loading: Promise<Connection> | undefined
+  let opening: Promise<Model> | undefined
   return async (request, context) => {
-    loading ??= connect(configuration)
-    const connection = await loading
-    const policy = { model: request.model, maxRetries, sleep, random, scrub }
-    return withRetries(() => ask(request, context, configuration, connection), policy, context)
+    opening ??= import('./ask.ts').then(({ openAsking }) => openAsking(configuration))
+    const ask = await opening
+    return ask(request, context)
   }
-}
-
-interface Connection {
-  readonly sdk: typeof import('openai')
-  readonly client: OpenAI
-}
-
-async function connect(configuration: OpenAIConfiguration): Promise<Connection> {
-  const { apiKey, baseUrl, timeoutMs, fetch } = configuration
-  const sdk = await import('openai')
-  const client = new sdk.OpenAI({
-    apiKey,
-    adminAPIKey: null,
-    webhookSecret: null,
-    baseURL: baseUrl,
-    timeout: timeoutMs,
-    maxRetries: 0,
-    // Its log holds bodies and headers.
-    logLevel: 'off',
-    ...(fetch === undefined ? {} : { fetch }),
-  })
-  return { sdk, client }
-}
-
-async function ask(
-  request: ModelRequest,
-  context: ModelCallContext,
-  configuration: OpenAIConfiguration,
-  { sdk, client }: Connection,
-): Promise<ModelAnswer> {
-  const place = { host: configuration.host, model: request.model }
-  const createReader = configuration.api === 'chat' ? createChatReader : createResponsesReader
-  const reader = createReader(context.onText, (error) => toWireFailure(error, place))
-  // Loads while the model thinks. Should it fail, `toCostUsd` meets the same failure and deals with it.
-  void loadPriceList().catch(() => undefined)
-  await attempt({
-    send: (signal) =>
-      configuration.api === 'chat'
-        ? client.chat.completions.create(toChatBody(request, configuration.maxTokensField), { signal })
-        : client.responses.create(toResponsesBody(request), { signal }),
-    reader,
-    toFailure: (error) => toSdkFailure(error, sdk, place, configuration.now),
-    timeoutMs: configuration.timeoutMs,
-    signal: context.signal,
-    place,
-  })
-  const draft = reader.draft()
-  return settle(draft, await toReceipt(draft, request, configuration), request, place)
-}
-
-async function toReceipt(draft: Draft, request: ModelRequest, configuration: OpenAIConfiguration): Promise<Receipt> {
-  const model = draft.model ?? request.model
-  const { usage, cacheWriteTokens, responseId } = draft
-  const { baseUrl, isOpenai, prices } = configuration
-  const costUsd =
-    usage === undefined
-      ? undefined
-      : await toCostUsd({ models: [model, request.model], usage, cacheWriteTokens, baseUrl, isOpenai, prices })
-  return { usage, costUsd, model, responseId }
 }

@@ -1,0 +1,7 @@
+export type { ErrorSummary } from './error-summary.ts'
+export { createLedger, type Ledger, type LedgerOptions, type LedgerStore } from './ledger.ts'
+export type { LedgerCall, LedgerCheckpoint, LedgerRun } from './ledger-run.ts'
+export type { LedgerState } from './ledger-state.ts'
+export type { LogFormat } from './log-format.ts'
+export type { LogStream } from './log-output.ts'
+export { createReporter, type Reporter, type ReporterOptions } from './reporter.ts'

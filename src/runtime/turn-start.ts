@@ -1,0 +1,75 @@
+import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
+import type { RunLog } from '../persistence/run-log.ts'
+import { type Activation, activate } from './activation.ts'
+import type { TurnPlan } from './conversation.ts'
+import type { Services } from './services.ts'
+import { toAborted } from './turn.ts'
+import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
+
+/** A machine that is where a turn begins, or where it was left. */
+export interface TurnStart {
+  readonly activation: Activation
+  /** What sets it going; without, it goes on by itself. */
+  readonly event: AgentEvent | undefined
+  readonly version: number
+  /** How many messages came before the turn. */
+  readonly start: number
+  /** Kinds of the calls that were made before and are made again, because the turn starts over. */
+  readonly again: readonly string[]
+}
+
+/**
+ * Brings the machine of a conversation to where a turn begins. A turn that is taken up keeps its version, and with it the calls that
+ * had settled (P2): where it was left, or, when the conversation went on without it, from the journal.
+ */
+export async function startTurn(
+  services: Services,
+  log: RunLog,
+  current: Activation | undefined,
+  plan: TurnPlan,
+  recorded: RecordedTurn | undefined,
+): Promise<TurnStart> {
+  const { agent, turn, prompt, reason } = plan
+  const { maxSteps } = agent.profile
+  const stored = await log.loadSnapshot()
+  // The snapshot was written by `readPersisted` of an agent machine, and its checksums are right.
+  const context = current?.context ?? (stored as { readonly context: AgentContext } | undefined)?.context
+
+  const stopCurrent = (): void => current?.stop(toAborted(`Run \`${log.id}\``, undefined))
+  const reuse = (): Activation => {
+    if (current?.agent === agent) return current
+    stopCurrent()
+    return activate(services, log, agent, stored === undefined ? { input: { maxSteps } } : { snapshot: stored })
+  }
+
+  const again = reason === 'resumed' || reason === 'retried' ? recorded : undefined
+  const takenUp = plan.strategy === 'calls' ? again : undefined
+  if (takenUp !== undefined && context?.turn === turn) {
+    await log.loadSteps(callPrefix(turn, takenUp.version))
+    const event: AgentEvent | undefined = context.error === undefined ? undefined : { type: 'retry', maxSteps }
+    return { activation: reuse(), event, version: takenUp.version, start: takenUp.start, again: [] }
+  }
+  const version = takenUp?.version ?? (recorded?.version ?? 0) + 1
+  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), maxSteps }
+  if ((context?.turn ?? 0) === turn - 1) {
+    const start = context === undefined ? 0 : readHistory(context).length
+    return { activation: reuse(), event, version, start, again: [] }
+  }
+  // The conversation went on from here before: go back to where it was.
+  await log.loadSteps('turn/')
+  await log.loadSteps('call/')
+  const abandoned = again === undefined || takenUp !== undefined ? [] : log.steps(callPrefix(turn, again.version))
+  removeAfter(log, turn, takenUp === undefined ? undefined : callPrefix(turn, version))
+  stopCurrent()
+  const start = recorded?.start ?? 0
+  const messages = context?.messages.slice(0, start) ?? []
+  const activation = activate(services, log, agent, { input: { messages, turn: turn - 1, maxSteps } })
+  return { activation, event, version, start, again: abandoned.map(([, { kind }]) => kind) }
+}
+
+/** Removes the records of all turns after `turn`, of their calls, and of its own except those that begin with `kept`. */
+function removeAfter(log: RunLog, turn: number, kept: string | undefined): void {
+  for (const [key] of log.steps('turn/')) if (turnOf(key) > turn) log.deleteStep(key)
+  for (const [key] of log.steps('call/'))
+    if (turnOf(key) >= turn && (kept === undefined || !key.startsWith(kept))) log.deleteStep(key)
+}
