@@ -63,7 +63,7 @@ export type ModelLogic = PromiseActorLogic<ModelAnswer, ModelInput>
 export type ToolLogic = PromiseActorLogic<ToolMessage, ToolInput>
 
 /** Model requests a turn, where the profile does not say. */
-export const DEFAULT_MAX_STEPS = 50
+const DEFAULT_MAX_STEPS = 50
 
 const callActor = (call: ToolCall): string => `call.${call.id}`
 

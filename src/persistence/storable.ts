@@ -25,7 +25,7 @@ export type Path = readonly (string | number)[]
 export type Substitute = (value: object, path: Path) => unknown
 
 /** `a.b[0]` */
-export function toPathText(path: Path): string {
+function toPathText(path: Path): string {
   if (path.length === 0) return 'the value itself'
   const texts = path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`))
   return (texts.length > 40 ? [...texts.slice(0, 20), ' … ', ...texts.slice(-10)] : texts).join('')

@@ -4,13 +4,14 @@ import type { AgentContext, AgentEvent, AgentInput } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
 import { readPersisted } from './persisted.ts'
+import { toCorrupt } from './recorded.ts'
 import type { Services } from './services.ts'
-import { type Spend, toSpend } from './spend.ts'
+import type { Spend } from './spend.ts'
 import { createStepHost } from './step-host.ts'
 import { watchTurns } from './turn.ts'
 
 /** What the owner of an activation hears while a turn is executed. */
-export interface TurnHandlers {
+interface TurnHandlers {
   readonly checkpoint: string
   readonly onText: (delta: string) => void
   readonly onRepeat: (kind: string) => void
@@ -54,8 +55,7 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       checkpoint: () => turn?.handlers.checkpoint ?? '',
       onText: (delta) => turn?.handlers.onText(delta),
       onRepeat: (kind) => turn?.handlers.onRepeat(kind),
-      onSettled: (record) => turn?.handlers.onSpend(toSpend(record)),
-      onLost: (spend) => turn?.handlers.onSpend(spend),
+      onSpend: (spend) => turn?.handlers.onSpend(spend),
       onBroken: breakOff,
     }),
   )
@@ -74,6 +74,8 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       return actor.getSnapshot().context
     },
     async run(handlers, event) {
+      const { status } = actor.getSnapshot()
+      if (status !== 'active') throw toCorrupt(log.id, `its machine is ${status} and takes no more events`)
       const ended = Promise.withResolvers<void>()
       turn = { handlers, ended }
       if (event === undefined) turns.arm()
@@ -88,6 +90,7 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       actor.send({ type: 'abort' })
     },
     stop(error) {
+      if (actor.getSnapshot().status === 'stopped') return
       // What is still to be committed must show the run as it was, not its actors being stopped.
       const last = readPersisted(actor)
       log.follow(() => last)

@@ -9,8 +9,9 @@ import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
 import { type AgentMachine, agentMachine, readAnswer } from '../machines/agent.ts'
+import { tell } from './listener.ts'
 import { createQueue } from './queue.ts'
-import { addSpend, NO_SPEND, type Spend, toSpend } from './spend.ts'
+import { addSpend, NO_SPEND, type Spend, toLostSpend, toSpend } from './spend.ts'
 import { fromAgentError, type TurnOptions, type TurnResult, toAborted, toCheckpointName, watchTurns } from './turn.ts'
 
 /** What an agent is built with. Without `model`, it asks an OpenAI-compatible service; the options of {@link openaiModel} say which. */
@@ -94,7 +95,9 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
   let turn = Promise.withResolvers<void>()
 
   const direct = createDirectHost((_step, progress) => {
-    if (isModelProgress(progress) && progress.type === 'text') options.onText?.(progress.delta)
+    if (!isModelProgress(progress)) return
+    if (progress.type === 'text') tell(options.onText, progress.delta)
+    else spend = addSpend(spend, toLostSpend(progress.error))
   })
   const host: StepHost = {
     run(step, execute, settle, signal) {

@@ -38,11 +38,10 @@ export type Standing = Readonly<z.output<typeof Standing>>
 export const NO_STANDING: Standing = { generation: 0, upTo: 0, attempt: 0 }
 
 /** A checkpoint as it was recorded. */
-export type Recorded = Standing & { readonly status: 'intended' | 'ok' | 'error' }
+type Recorded = Standing & { readonly status: 'intended' | 'ok' | 'error' }
 
 export interface Attempt {
   readonly runId: string
-  readonly number: number
   readonly signal: AbortSignal
   readonly book: ReceiptBook
   /** The generation that a checkpoint asked for now must be up to date with. */
@@ -66,7 +65,6 @@ export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords
   let ended = false
   return {
     runId: log.id,
-    number: head.attempt,
     signal,
     book: createReceiptBook(),
     minimum: () => minimum,

@@ -7,6 +7,7 @@ import type { Agent } from './agent.ts'
 import type { Standing } from './attempt.ts'
 import type { ChangedPart, CheckpointReason, Receipt } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
+import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
@@ -43,7 +44,7 @@ export interface TurnPlan extends TurnOptions {
 }
 
 /** What executing a turn cost. */
-export interface TurnCost {
+interface TurnCost {
   /** Calls that had settled in an earlier attempt. */
   readonly reused: Spend
   /** Calls of this attempt. */
@@ -53,7 +54,7 @@ export interface TurnCost {
 }
 
 /** A recorded turn that came to an answer. */
-export type FinishedTurn = RecordedTurn & { readonly status: 'ok' }
+type FinishedTurn = RecordedTurn & { readonly status: 'ok' }
 
 export interface Conversation {
   readonly id: string
@@ -125,8 +126,11 @@ export async function openConversation(services: Services, id: string, name: str
       const recorded = await readTurn(turn)
       const begun = await startTurn(services, log, activation, plan, recorded)
       activation = begun.activation
-      const aborted = [signal, ending].find((other) => other?.aborted)
-      if (aborted !== undefined) throw toAborted(what, aborted)
+      const assertWanted = (): void => {
+        const aborted = [signal, ending].find((other) => other?.aborted)
+        if (aborted !== undefined) throw toAborted(what, aborted)
+      }
+      assertWanted()
       const { activation: current, event, version, start } = begun
       const settledBefore = log.steps(callPrefix(turn, version)).filter(([, step]) => step.status === 'ok')
       const reused = sumSpend(settledBefore.map(([, step]) => step))
@@ -138,6 +142,9 @@ export async function openConversation(services: Services, id: string, name: str
       begun.again.forEach(onRepeat)
       let spent = NO_SPEND
       const startedAt = now()
+
+      emit({ type: 'checkpoint.started', runId: id, checkpoint, kind: 'turn', reason, changed: plan.changed, reused })
+      assertWanted() // a listener may have ended it
 
       const { standing, fingerprint } = plan
       const paid = recorded !== undefined && (reason === 'resumed' || reason === 'retried') ? recorded.spend : NO_SPEND
@@ -168,7 +175,6 @@ export async function openConversation(services: Services, id: string, name: str
         })
       head = { ...head, turns: turn }
       log.update({ status: 'running', data: head })
-      emit({ type: 'checkpoint.started', runId: id, checkpoint, kind: 'turn', reason, changed: plan.changed, reused })
 
       const onEnd = (): void => current.stop(toAborted(what, ending))
       const onAbort = (): void => current.abort()
@@ -179,7 +185,7 @@ export async function openConversation(services: Services, id: string, name: str
         await current.run(
           {
             checkpoint,
-            onText: (delta) => plan.onText?.(delta),
+            onText: (delta) => tell(plan.onText, delta),
             onRepeat,
             onSpend(spend) {
               spent = addSpend(spent, spend)

@@ -17,20 +17,26 @@ export const Fingerprint = z.strictObject({
 })
 export type Fingerprint = Readonly<Record<ChangedPart, string>>
 
-/** JSON with sorted keys: equal data gives equal text, whatever order it was written in. */
+/**
+ * A text for what `toStorable` made: equal data gives equal text, in whatever order its keys were written, and other data another.
+ * For plain JSON it is the JSON with sorted keys. A property that is `undefined` is as good as none.
+ */
 function toCanonical(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) => {
-    if (typeof item === 'bigint') return `${item}n`
-    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item
-    if (ArrayBuffer.isView(item)) return [...new Uint8Array(item.buffer, item.byteOffset, item.byteLength)]
-    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
-  })
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (typeof value === 'bigint') return `${value}n`
+  if (typeof value !== 'object' || value === null) return String(value)
+  if (value instanceof Date) return `Date(${value.getTime()})`
+  if (value instanceof Uint8Array) return `Bytes(${Buffer.from(value).toString('base64')})`
+  if (Array.isArray(value)) return `[${value.map(toCanonical).join()}]`
+  const entries = Object.entries(value).filter(([, item]) => item !== undefined)
+  const sorted = entries.sort(([a], [b]) => (a < b ? -1 : 1))
+  return `{${sorted.map(([key, item]) => `${JSON.stringify(key)}:${toCanonical(item)}`).join()}}`
 }
 
 /** The first 96 bits of SHA-256, base64url: 16 characters. Errors: `VALUE_NOT_STORABLE`. */
 export function toHash(value: unknown): string {
   return createHash('sha256')
-    .update(toCanonical(toStorable(value)) ?? 'undefined')
+    .update(toCanonical(toStorable(value)))
     .digest('base64url')
     .slice(0, 16)
 }

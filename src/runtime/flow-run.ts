@@ -75,14 +75,15 @@ export async function runFlow<TInput, TOutput>(
     runId: id,
     attempt: head.attempt,
     signal,
-    step: (stepName, stepFn) => {
-      const scope = scopes.getStore()
-      if (scope !== undefined) scope.assertNotInStep(`Step \`${stepName}\``)
-      return steps(stepName, (stepContext) => scopes.run(toStepScope(id, stepName), () => stepFn(stepContext)))
+    async step(stepName, stepFn) {
+      scopes.getStore()?.assertNotInStep(`Step \`${stepName}\``)
+      return steps(stepName, (stepContext) => scopes.run(toStepScope(scope, id, stepName), () => stepFn(stepContext)))
     },
   }
   const steps = createFlowSteps(services, log, attempt)
+  const outer = scopes.getStore()
   const scope: FlowScope = {
+    isWithin: (runId) => runId === id || outer?.isWithin(runId) === true,
     assertNotInStep: () => {},
     runTurn: turns.run,
   }
@@ -120,7 +121,7 @@ async function recordFailure(log: RunLog, head: FlowHead, error: Error): Promise
 }
 
 /** Inside of `flow.step`: what it does is recorded as a whole, so nothing in it can be a checkpoint of its own. */
-function toStepScope(runId: string, step: string): FlowScope {
+function toStepScope({ isWithin }: FlowScope, runId: string, step: string): FlowScope {
   const refuse = (what: string): never => {
     throw new PerdureError(
       'STEP_NESTED',
@@ -128,7 +129,7 @@ function toStepScope(runId: string, step: string): FlowScope {
       { details: { run: runId, step } },
     )
   }
-  return { assertNotInStep: refuse, runTurn: async (agent) => refuse(`A turn of \`${agent.profile.name}\``) }
+  return { isWithin, assertNotInStep: refuse, runTurn: async (agent) => refuse(`A turn of \`${agent.profile.name}\``) }
 }
 
 /** Settles as `run` does, or fails once `signal` aborts, even if the function does not listen to it. */

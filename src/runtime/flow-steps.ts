@@ -2,7 +2,7 @@ import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import { type Attempt, Standing } from './attempt.ts'
 import type { FlowContext, StepFunctionContext } from './flow.ts'
 import { parseRecorded } from './recorded.ts'
-import { toRecordedError } from './recorded-error.ts'
+import { toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND, toSpend } from './spend.ts'
 import { toCheckpointName } from './turn.ts'
@@ -69,11 +69,13 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
     attempt.assertOpen(`Step \`${checkpoint}\``)
     const about = { runId, checkpoint, kind: 'step' } as const
     emit({ type: 'checkpoint.started', ...about, reason, changed: [], reused: NO_SPEND })
-    const outcome = await execute(() => fn({ key: `${runId}#${key}`, attempt: tries, signal: attempt.signal }))
+    const { signal } = attempt
+    const effect = `${runId}#${key}`
+    const outcome = await services.effects.run(effect, signal, () => fn({ key: effect, attempt: tries, signal }))
     // What comes to its end after the run is in doubt, as after a crash. So is an outcome that cannot be recorded.
     attempt.assertOpen(`The end of step \`${checkpoint}\``)
     try {
-      const settled: StepRecord = { ...base, ...toRecordable(outcome), endedAt: now() }
+      const settled: StepRecord = { ...base, ...toRecordedOutcome(outcome), endedAt: now() }
       log.putStep(key, settled)
       await log.commit()
       const spent = toSpend(settled)
@@ -90,16 +92,3 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
     }
   }
 }
-
-type Outcome<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: 'error'; readonly error: unknown }
-
-async function execute<T>(fn: () => T | Promise<T>): Promise<Outcome<T>> {
-  try {
-    return { status: 'ok', value: await fn() }
-  } catch (error) {
-    return { status: 'error', error }
-  }
-}
-
-const toRecordable = <T>(outcome: Outcome<T>): Outcome<T> =>
-  outcome.status === 'error' ? { ...outcome, error: toRecordedError(outcome.error) } : outcome

@@ -81,7 +81,8 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
         const standing = await attempt.place(reason, recorded, minimum)
         try {
           const { output, spend } = await conversation.execute({
-            ...options,
+            signal: options.signal,
+            onText: options.onText,
             agent,
             strategy,
             turn,

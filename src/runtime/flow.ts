@@ -46,14 +46,16 @@ export interface Flow<TInput, TOutput> {
   /**
    * Runs the flow, or goes on with the run of that id: finished checkpoints come from the store, the first unfinished one
    * executes; of a completed run it is the recorded result, at once. Asked for twice in one process, it is one run. When it resolves,
-   * the result is on disk. Errors: what the function throws, `RUN_CONFLICT` (the id belongs to another flow or input), `RUN_CORRUPT`,
-   * `VALUE_NOT_STORABLE` (the input or the result), `STORE_*`, `ABORTED`.
+   * the result is on disk. Errors: what the function throws, `RUN_CONFLICT` (the id belongs to another flow or input, or the run
+   * is asked for from within itself), `RUN_CORRUPT`, `VALUE_NOT_STORABLE` (the input or the result), `STORE_*`, `ABORTED`.
    */
   run(input: TInput, options?: FlowOptions): Promise<TOutput>
 }
 
 /** The run that code is in: found through the async context. */
 export interface FlowScope {
+  /** Whether it is that run, or was started by it. */
+  isWithin(runId: string): boolean
   /** Errors: `STEP_NESTED`. */
   assertNotInStep(what: string): void
   runTurn(agent: Agent, strategy: CheckpointStrategy, prompt: string, options: TurnOptions): Promise<TurnResult>

@@ -6,10 +6,12 @@ import { assertRunId } from '../persistence/keys.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
+import { createEffects } from './effects.ts'
 import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import { type FlowRequest, runFlow } from './flow-run.ts'
+import { tell } from './listener.ts'
 import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
 
@@ -52,19 +54,12 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
   const services: Services = {
     store,
     committer: createCommitter(store, { sync: durability === 'disk' }),
+    effects: createEffects(),
     now,
     closing: closing.signal,
     emit(event) {
       const complete = { ...event, time: now() }
-      for (const listener of listeners) {
-        try {
-          listener(complete)
-        } catch (error) {
-          queueMicrotask(() => {
-            throw error
-          })
-        }
-      }
+      for (const listener of listeners) tell(listener, complete)
     },
   }
 
@@ -77,6 +72,7 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
   }
 
   const findSession = (name: string, id: string): OpenSession & { readonly runId: string } => {
+    assertRunId(id)
     const runId = `${name}/${id}`
     assertRunId(runId)
     let session = sessions.get(runId)
@@ -131,14 +127,11 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
           const request: FlowRequest<TInput, TOutput> = { id, name, input, inputHash, fn, options: flowOptions }
           const known = running.get(id)
           if (known !== undefined) {
+            const conflict = (what: string): PerdureError =>
+              new PerdureError('RUN_CONFLICT', `The run \`${id}\` ${what}. Choose another id.`, { details: { run: id } })
             if (known.request.name !== name || known.request.inputHash !== inputHash)
-              throw new PerdureError(
-                'RUN_CONFLICT',
-                `The run \`${id}\` is running with another flow or input. Choose another id.`,
-                {
-                  details: { run: id },
-                },
-              )
+              throw conflict('is running with another flow or input')
+            if (scopes.getStore()?.isWithin(id)) throw conflict('is asked for from within: it would wait for itself')
             return known.result as Promise<TOutput> // of the same flow and input
           }
           const result = runFlow(services, scopes, request).finally(() => running.delete(id))

@@ -1,11 +1,13 @@
 import type { Committer } from '../persistence/commit.ts'
 import type { Store } from '../persistence/store.ts'
+import type { Effects } from './effects.ts'
 import type { EmittedEvent } from './events.ts'
 
 /** What the rooms of one open runtime share. */
 export interface Services {
   readonly store: Store
   readonly committer: Committer
+  readonly effects: Effects
   /** The time in epoch milliseconds. */
   readonly now: () => number
   readonly emit: (event: EmittedEvent) => void

@@ -40,8 +40,8 @@ export function openSession(services: Services, runId: string, name: string): Op
   ): Promise<TurnResult> => {
     const checkpoint = toCheckpointName(name, turn)
     const { output, spend } = await conversation.execute({
-      ...request,
       ...options,
+      ...request,
       turn,
       checkpoint,
       standing: NO_STANDING,
@@ -60,6 +60,7 @@ export function openSession(services: Services, runId: string, name: string): Op
       if (recorded === undefined || recorded.id !== undefined) continue
       if (compareFingerprints(recorded.fingerprint, fingerprint).length === 0) return turn
       cursor = conversation.turns // the first that differs: from here on all is new
+      break
     }
     return undefined
   }

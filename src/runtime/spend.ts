@@ -31,13 +31,10 @@ export const NO_SPEND: Spend = {
   durationMs: 0,
 }
 
-function combine(a: Spend, b: Spend, sign: 1 | -1): Spend {
-  const entries = Object.entries(a).map(([key, value]) => [key, value + sign * b[key as keyof Spend]]) // keys of a Spend
-  return Object.fromEntries(entries) as unknown as Spend // same keys, numbers
+export function addSpend(a: Spend, b: Spend): Spend {
+  const keys = Object.keys(NO_SPEND) as (keyof Spend)[] // it has them all
+  return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as Spend // same keys, numbers
 }
-
-export const addSpend = (a: Spend, b: Spend): Spend => combine(a, b, 1)
-export const subtractSpend = (a: Spend, b: Spend): Spend => combine(a, b, -1)
 
 /** What one settled call cost; nothing while it is open. */
 export function toSpend(record: StepRecord): Spend {

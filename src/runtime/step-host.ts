@@ -1,7 +1,8 @@
 import { isModelProgress } from '../actors/progress.ts'
-import type { StepHost } from '../actors/step.ts'
+import type { StepHost, StepOutcome } from '../actors/step.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
-import { toRecordedError } from './recorded-error.ts'
+import { perform } from './effects.ts'
+import { toRecordedError, toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { type Spend, toLostSpend, toSpend } from './spend.ts'
 
@@ -15,9 +16,8 @@ export interface StepObserver {
   readonly onText: (delta: string) => void
   /** A step that was in flight when an earlier attempt ended is executed again. */
   readonly onRepeat: (kind: string) => void
-  readonly onSettled: (record: StepRecord) => void
-  /** An attempt failed and was billed; the call goes on with another. */
-  readonly onLost: (spend: Spend) => void
+  /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. */
+  readonly onSpend: (spend: Spend) => void
   /** The run can no longer be recorded: it must stop. */
   readonly onBroken: (error: unknown) => void
 }
@@ -47,12 +47,12 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
           observer.onText(value.delta)
           emit({ type: 'text.received', ...call(), delta: value.delta })
         } else {
-          observer.onLost(toLostSpend(value.error))
+          observer.onSpend(toLostSpend(value.error))
           emit({ type: 'call.retried', ...call(), attempt: value.attempt, delayMs: value.delayMs, error: value.error })
         }
       }
 
-      const perform = async (): Promise<void> => {
+      const start = async (): Promise<void> => {
         log.putStep(step.key, intent)
         const durable = log.commit()
         if (step.effect)
@@ -60,21 +60,33 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         else durable.catch(observer.onBroken)
         if (signal.aborted) return
         emit({ type: 'call.started', ...call(), attempt, inDoubt })
-        const outcome = await execute({ signal, key: `${log.id}#${step.key}`, attempt, progress }).then(
-          (value) => ({ status: 'ok', value }) as const,
-          (error: unknown) => ({ status: 'error', error: toRecordedError(error) }) as const,
-        )
+        if (signal.aborted) return // a listener may have ended it
+        const key = `${log.id}#${step.key}`
+        const run = () => execute({ signal, key, attempt, progress })
+        const outcome = toRecordedOutcome(await (step.effect ? services.effects.run(key, signal, run) : perform(run)))
         // Ended on purpose (abort, close): what it did is in doubt, as after a crash.
         if (signal.aborted) return
-        const record: StepRecord = { ...intent, endedAt: now(), ...outcome }
-        log.putStep(step.key, record)
-        observer.onSettled(record)
-        const error = outcome.status === 'error' ? { error: outcome.error } : {}
-        emit({ type: 'call.settled', ...call(), status: outcome.status, spent: toSpend(record), ...error })
-        settle(outcome) // P5: the transition happens now, before the commit below is cut
+        const ended: StepRecord = { ...intent, endedAt: now() }
+        const spent = toSpend({ ...ended, ...outcome })
+        const settled = putOutcome(log, step.key, ended, outcome)
+        observer.onSpend(spent)
+        const error = settled.status === 'error' ? { error: settled.error } : {}
+        emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
+        settle(settled) // P5: the transition happens now, before the commit below is cut
         await log.commit()
       }
-      perform().catch(observer.onBroken)
+      start().catch(observer.onBroken)
     },
+  }
+}
+
+/** Records an outcome and returns it; one that cannot be stored becomes that error. */
+function putOutcome<T>(log: RunLog, key: string, ended: StepRecord, outcome: StepOutcome<T>): StepOutcome<T> {
+  try {
+    log.putStep(key, { ...ended, ...outcome })
+    return outcome
+  } catch (error) {
+    if (outcome.status === 'error') throw error
+    return putOutcome(log, key, ended, { status: 'error', error: toRecordedError(error) })
   }
 }

@@ -54,7 +54,11 @@ export function watchTurns(
     next(snapshot) {
       if (!armed || !snapshot.hasTag('settled')) return
       armed = false
-      on.settled(snapshot.context)
+      try {
+        on.settled(snapshot.context)
+      } catch (error) {
+        on.broken(error) // XState would only report it, and the turn would never end
+      }
     },
     error: on.broken,
   })
