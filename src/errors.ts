@@ -13,6 +13,7 @@ export type PerdureErrorCode =
   | 'MODEL_BAD_ANSWER'
   | 'MODEL_CUT_OFF'
   | 'MODEL_REFUSED'
+  | 'CALL_FAILED'
   | 'MAX_STEPS'
   | 'ABORTED'
   | 'STORE_PATH_INVALID'

@@ -1,6 +1,7 @@
 import type { ModelInput, ModelLogic } from '../machines/agent.ts'
 import type { ModelAnswer } from '../machines/conversation.ts'
 import type { Model, ModelRequest } from './model.ts'
+import { parseModelAnswer } from './model-answer.ts'
 import type { ModelProgress } from './progress.ts'
 import { fromStep } from './step.ts'
 
@@ -8,9 +9,9 @@ import { fromStep } from './step.ts'
 export function fromModel(model: Model, request: Omit<ModelRequest, 'messages'>): ModelLogic {
   return fromStep<ModelAnswer, ModelInput>(
     ({ key, messages }) => ({ key, kind: 'model', name: request.model, effect: false, data: { messages: messages.length } }),
-    ({ messages }, { signal, progress }) => {
+    async ({ messages }, { signal, progress }) => {
       const report = (value: ModelProgress): void => progress(value)
-      return model(
+      const answer = await model(
         { ...request, messages },
         {
           signal,
@@ -18,6 +19,7 @@ export function fromModel(model: Model, request: Omit<ModelRequest, 'messages'>)
           onRetry: (retry) => report({ type: 'retry', ...retry }),
         },
       )
+      return parseModelAnswer(request.model, answer)
     },
   )
 }

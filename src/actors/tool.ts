@@ -13,7 +13,10 @@ const defaultMaxResultBytes = 256 * 1024
 
 /** What a tool is given besides its input. */
 export interface ToolContext {
-  /** Aborts when the call must end. The call is waited for until the tool returns, so a tool that ignores it delays the end. */
+  /**
+   * Aborts when the call must end. Nobody waits for a tool that ignores it, but while it still runs the same call is not executed a
+   * second time: what it comes to is taken.
+   */
   readonly signal: AbortSignal
   /** Names this call, the same over retries and restarts: pass it on as an idempotency key. */
   readonly key: string

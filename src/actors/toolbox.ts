@@ -6,7 +6,7 @@ import { isRecord } from './tool-result.ts'
 import { toArgumentError, toValueText } from './value-text.ts'
 
 /** Tools by name, as they are or as functions that make them when they are needed. */
-export type ToolRecord = Readonly<Record<string, Tool | (() => Tool)>>
+type ToolRecord = Readonly<Record<string, Tool | (() => Tool)>>
 
 /** What {@link buildTools} chooses from. */
 export interface ToolboxOptions {

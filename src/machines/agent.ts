@@ -1,4 +1,5 @@
 import { assign, enqueueActions, fromPromise, type NonReducibleUnknown, type PromiseActorLogic, setup, stopChild } from 'xstate'
+import { isPerdureError, type PerdureErrorCode, toMessage } from '../errors.ts'
 import type { AssistantMessage, Message, ModelAnswer, ToolCall, ToolMessage } from './conversation.ts'
 
 /**
@@ -7,7 +8,7 @@ import type { AssistantMessage, Message, ModelAnswer, ToolCall, ToolMessage } fr
  */
 
 export interface AgentError {
-  readonly code: string
+  readonly code: PerdureErrorCode
   readonly message: string
   readonly details: Readonly<Record<string, unknown>>
 }
@@ -109,13 +110,8 @@ export function readAnswer(context: AgentContext): AssistantMessage | undefined 
 }
 
 function toAgentError(error: unknown): AgentError {
-  if (typeof error !== 'object' || error === null) return { code: 'UNKNOWN', message: String(error), details: {} }
-  const { code, message, details } = error as { code?: unknown; message?: unknown; details?: unknown } // probed below
-  return {
-    code: typeof code === 'string' ? code : 'UNKNOWN',
-    message: typeof message === 'string' ? message : String(error),
-    details: typeof details === 'object' && details !== null ? { ...details } : {},
-  }
+  if (isPerdureError(error)) return { code: error.code, message: error.message, details: error.details }
+  return { code: 'CALL_FAILED', message: toMessage(error), details: {} }
 }
 
 export const agentMachine = setup({
@@ -125,6 +121,7 @@ export const agentMachine = setup({
     events: {} as AgentEvent | CallEvent,
     input: {} as AgentInput | undefined,
     tags: {} as 'idle' | 'busy' | 'settled',
+    meta: {} as { readonly waitsFor: 'prompt' | 'model' | 'tools' | 'retry' },
     children: {} as { model: 'model' },
   },
   actors: {
@@ -211,11 +208,13 @@ export const agentMachine = setup({
     ready: {
       tags: ['idle', 'settled'],
       description: 'Waits for a prompt',
+      meta: { waitsFor: 'prompt' },
       on: { prompt: { target: 'thinking', actions: 'beginTurn' }, stop: 'done' },
     },
     thinking: {
       tags: 'busy',
       description: 'Asks the model',
+      meta: { waitsFor: 'model' },
       entry: 'countStep',
       invoke: {
         id: 'model',
@@ -240,6 +239,7 @@ export const agentMachine = setup({
     acting: {
       tags: 'busy',
       description: 'Executes the tool calls of one answer, all at once',
+      meta: { waitsFor: 'tools' },
       entry: 'startCalls',
       exit: 'stopCalls',
       always: [{ guard: 'allSettled', target: 'continuing', actions: 'appendResults' }],
@@ -265,6 +265,7 @@ export const agentMachine = setup({
     failed: {
       tags: ['idle', 'settled'],
       description: 'The turn ended without an answer; it can be tried again from where it stopped',
+      meta: { waitsFor: 'retry' },
       on: {
         prompt: { target: 'thinking', actions: 'beginTurn' },
         retry: [

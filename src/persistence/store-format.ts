@@ -4,10 +4,10 @@ import { toForeignError } from './store-directory.ts'
 import type { StoreOwner } from './store-owner.ts'
 
 /** The format of stores that this version writes, and the newest that it reads. */
-export const storeFormat = 1
+const storeFormat = 1
 
 /** The key of the format record. It begins with `!`, so it sorts below every user's key and no range contains it. */
-export const formatKey = '!perdure'
+const formatKey = '!perdure'
 
 /** What a store says about itself. `createdAt` is in epoch milliseconds; `epoch` grows by one at each opening. */
 export interface FormatRecord {

@@ -1,5 +1,5 @@
 import type { Actor } from 'xstate'
-import { PerdureError, type PerdureErrorCode } from '../errors.ts'
+import { PerdureError } from '../errors.ts'
 import type { AgentContext, AgentError, AgentMachine } from '../machines/agent.ts'
 import type { Spend } from './spend.ts'
 
@@ -32,7 +32,7 @@ export const toCheckpointName = (name: string, turn: number): string => (turn ==
 
 /** The error that a machine remembered, as it was thrown. */
 export function fromAgentError({ code, message, details }: AgentError): PerdureError {
-  return new PerdureError(code as PerdureErrorCode, message, { details }) // codes of ours, or `UNKNOWN` from a slot that a user filled
+  return new PerdureError(code, message, { details })
 }
 
 export function toAborted(what: string, signal: AbortSignal | undefined): PerdureError {

@@ -186,7 +186,7 @@ describe('the agent machine, event by event', () => {
       message: 'no luck',
       details: { attempts: 3 },
     })
-    assert.deepEqual(after(prompt(), modelFailed('text')).context.error, { code: 'UNKNOWN', message: 'text', details: {} })
+    assert.deepEqual(after(prompt(), modelFailed('text')).context.error, { code: 'CALL_FAILED', message: 'text', details: {} })
     assert.equal(after(prompt(), { type: 'abort' }).context.error?.code, 'ABORTED')
   })
 
