@@ -7,6 +7,7 @@ import {
   agentMachine,
   type Message,
   type ModelAnswer,
+  PerdureError,
   type ToolCall,
   type ToolMessage,
 } from 'perdure'
@@ -75,7 +76,7 @@ function assertValidHistory(messages: readonly Message[]): void {
   }
 }
 
-const failure = Object.assign(new Error('no luck'), { code: 'MODEL_UNAVAILABLE', details: { attempts: 3 } })
+const failure = new PerdureError('MODEL_UNAVAILABLE', 'no luck', { details: { attempts: 3 } })
 
 const situations = {
   ready: [],
