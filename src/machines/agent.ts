@@ -90,7 +90,7 @@ function openCalls(context: AgentContext): readonly ToolCall[] {
 export function readHistory(context: AgentContext): readonly Message[] {
   const results = openCalls(context).map(
     ({ id, name }): ToolMessage =>
-      context.results[id] ?? {
+      (Object.hasOwn(context.results, id) ? context.results[id] : undefined) ?? {
         role: 'tool',
         callId: id,
         name,

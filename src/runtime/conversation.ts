@@ -77,20 +77,43 @@ export interface Conversation {
   stop(): Promise<void>
 }
 
-const HeadData = z.object({ turns: z.int(), spend: Spend })
+const HeadData = z.object({ turns: z.int(), spend: Spend, owner: z.enum(['flow', 'session']) })
+
+/** Who decides which turns of a conversation need executing. */
+export type ConversationOwner = z.output<typeof HeadData>['owner']
 
 /** Opens a conversation, or begins one that is on disk with its first turn. Errors: `RUN_CONFLICT`, `RUN_CORRUPT`, `RUN_ID_INVALID`. */
-export async function openConversation(services: Services, id: string, name: string): Promise<Conversation> {
+export async function openConversation(
+  services: Services,
+  id: string,
+  name: string,
+  owner: ConversationOwner,
+): Promise<Conversation> {
+  const release = services.claim(id)
+  try {
+    return await open(services, id, name, owner, release)
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+async function open(
+  services: Services,
+  id: string,
+  name: string,
+  owner: ConversationOwner,
+  release: () => void,
+): Promise<Conversation> {
   const { emit, now } = services
   const known = await openRunLog(services, id)
-  const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND } })
+  const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND, owner } })
+  const conflict = (what: string): PerdureError =>
+    new PerdureError('RUN_CONFLICT', `The run \`${id}\` is ${what}. Choose another id.`, { details: { run: id } })
   if (log.head.kind !== 'agent' || log.head.name !== name)
-    throw new PerdureError(
-      'RUN_CONFLICT',
-      `The run \`${id}\` is the ${log.head.kind} \`${log.head.name}\`, not the agent \`${name}\`. Choose another id.`,
-      { details: { run: id } },
-    )
+    throw conflict(`the ${log.head.kind} \`${log.head.name}\`, not the agent \`${name}\``)
   let head = parseRecorded(HeadData, log.head.data, id, 'head')
+  if (head.owner !== owner) throw conflict(`the conversation of a ${head.owner}, not of a ${owner}`)
   let activation: Activation | undefined
 
   const readTurn = async (number: number): Promise<RecordedTurn | undefined> => {
@@ -128,7 +151,10 @@ export async function openConversation(services: Services, id: string, name: str
       activation = begun.activation
       const assertWanted = (): void => {
         const aborted = [signal, ending].find((other) => other?.aborted)
-        if (aborted !== undefined) throw toAborted(what, aborted)
+        if (aborted === undefined) return
+        // Nothing of the turn is recorded, and so nothing of what made room for it may be.
+        log.abandon()
+        throw toAborted(what, aborted)
       }
       assertWanted()
       const { activation: current, event, version, start } = begun
@@ -235,6 +261,7 @@ export async function openConversation(services: Services, id: string, name: str
       activation?.stop(toAborted(`Run \`${id}\``, undefined))
       activation = undefined
       await log.commit().catch(() => {})
+      release()
     },
   }
 }

@@ -5,6 +5,7 @@ import { type Attempt, createAttempt, FlowHead } from './attempt.ts'
 import type { FlowContext, FlowFunction, FlowOptions, FlowScope } from './flow.ts'
 import { createFlowSteps } from './flow-steps.ts'
 import { createFlowTurns } from './flow-turns.ts'
+import { unheard } from './listener.ts'
 import { parseRecorded } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
@@ -75,9 +76,12 @@ export async function runFlow<TInput, TOutput>(
     runId: id,
     attempt: head.attempt,
     signal,
-    async step(stepName, stepFn) {
-      scopes.getStore()?.assertNotInStep(`Step \`${stepName}\``)
-      return steps(stepName, (stepContext) => scopes.run(toStepScope(scope, id, stepName), () => stepFn(stepContext)))
+    step(stepName, stepFn) {
+      const run = async () => {
+        scopes.getStore()?.assertNotInStep(`Step \`${stepName}\``)
+        return steps(stepName, (stepContext) => scopes.run(toStepScope(scope, id, stepName), () => stepFn(stepContext)))
+      }
+      return unheard(run())
     },
   }
   const steps = createFlowSteps(services, log, attempt)

@@ -3,7 +3,7 @@ import type { Attempt } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { toTurnFingerprint } from './durable-agent.ts'
 import { compareFingerprints } from './fingerprint.ts'
-import { createQueue, type Queue } from './queue.ts'
+import { assertNotWithin, createQueue, type Queue } from './queue.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND } from './spend.ts'
 import { type TurnOptions, type TurnResult, toCheckpointName } from './turn.ts'
@@ -21,7 +21,8 @@ interface Thread {
   readonly open: () => Promise<Conversation>
   /** Ends what is in flight and lets go of what is in memory: the next one to open it reads it anew. */
   readonly stop: () => Promise<void>
-  asked: number
+  /** How many turns were begun or returned from the store in this attempt. */
+  turns: number
 }
 
 export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns {
@@ -33,7 +34,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
     return {
       queue: createQueue(),
       open: () => {
-        opened ??= openConversation(services, `${attempt.runId}/${name}`, name)
+        opened ??= openConversation(services, `${attempt.runId}/${name}`, name, 'flow')
         return opened
       },
       async stop() {
@@ -41,7 +42,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
         opened = undefined
         await conversation?.stop()
       },
-      asked: 0,
+      turns: 0,
     }
   }
 
@@ -66,18 +67,22 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
       const fingerprint = toTurnFingerprint(agent, prompt)
       const thread = threads.get(name) ?? createThread(name)
       threads.set(name, thread)
-      thread.asked++
-      const turn = thread.asked
-      const checkpoint = toCheckpointName(name, turn)
+      assertNotWithin(`${attempt.runId}/${name}`, services.within.getStore())
       // As of when it was asked for, not of when its turn came: what settles in between runs beside it.
       const minimum = attempt.minimum()
       return thread.queue(async () => {
+        // Numbered when its turn comes: one that was aborted while it waited leaves no gap.
+        const turn = thread.turns + 1
+        const checkpoint = toCheckpointName(name, turn)
         attempt.assertOpen(`Turn \`${checkpoint}\``)
         const conversation = await thread.open()
         const recorded = await conversation.turn(turn)
         const changed = recorded === undefined ? [] : compareFingerprints(recorded.fingerprint, fingerprint)
         const reason = attempt.judge(recorded, minimum, changed.length > 0)
-        if (reason === 'reuse') return reuse(conversation, turn, recorded as RecordedTurn) // only what was recorded is
+        if (reason === 'reuse') {
+          thread.turns = turn
+          return reuse(conversation, turn, recorded as RecordedTurn) // only what was recorded is
+        }
         const standing = await attempt.place(reason, recorded, minimum)
         try {
           const { output, spend } = await conversation.execute({
@@ -102,9 +107,10 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
           await thread.stop()
           throw error
         } finally {
+          if (turn <= conversation.turns) thread.turns = turn
           attempt.settle(standing)
         }
-      })
+      }, options.signal)
     },
     async stop() {
       await Promise.all([...threads.values()].map(({ queue, stop }) => queue(stop)))

@@ -8,3 +8,12 @@ export function tell<T>(listener: ((value: T) => void) | undefined, value: T): v
     })
   }
 }
+
+/**
+ * A promise that need not be awaited: its failure is told as an event too. Unheard, it would end the process, and every other
+ * run with it.
+ */
+export function unheard<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}

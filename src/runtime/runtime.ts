@@ -5,15 +5,17 @@ import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
+import { createClaims } from './claims.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
 import { createEffects } from './effects.ts'
 import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import { type FlowRequest, runFlow } from './flow-run.ts'
-import { tell } from './listener.ts'
+import { tell, unheard } from './listener.ts'
 import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
+import type { TurnResult } from './turn.ts'
 
 /** An open store and the runs that live in it. One process at a time has a store open. */
 export interface Runtime extends AsyncDisposable {
@@ -55,6 +57,8 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
     store,
     committer: createCommitter(store, { sync: durability === 'disk' }),
     effects: createEffects(),
+    claim: createClaims(),
+    within: new AsyncLocalStorage(),
     now,
     closing: closing.signal,
     emit(event) {
@@ -98,12 +102,15 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
       return {
         profile,
         session,
-        async run(prompt, turnOptions = {}) {
-          assertOpen()
+        run(prompt, turnOptions = {}) {
           const scope = scopes.getStore()
-          return scope === undefined
-            ? session('main').run(prompt, turnOptions)
-            : scope.runTurn(agent, strategy, prompt, turnOptions)
+          const run = async (): Promise<TurnResult> => {
+            assertOpen()
+            return scope === undefined
+              ? session('main').run(prompt, turnOptions)
+              : scope.runTurn(agent, strategy, prompt, turnOptions)
+          }
+          return scope === undefined ? run() : unheard(run())
         },
       }
     },
@@ -134,7 +141,11 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
             if (scopes.getStore()?.isWithin(id)) throw conflict('is asked for from within: it would wait for itself')
             return known.result as Promise<TOutput> // of the same flow and input
           }
-          const result = runFlow(services, scopes, request).finally(() => running.delete(id))
+          const release = services.claim(id)
+          const result = runFlow(services, scopes, request).finally(() => {
+            running.delete(id)
+            release()
+          })
           // Compared by name and input hash only.
           running.set(id, { request: request as unknown as FlowRequest<unknown, unknown>, result })
           return result

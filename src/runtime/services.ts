@@ -1,3 +1,4 @@
+import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { Committer } from '../persistence/commit.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Effects } from './effects.ts'
@@ -8,6 +9,10 @@ export interface Services {
   readonly store: Store
   readonly committer: Committer
   readonly effects: Effects
+  /** Takes a run for whoever opens it, until what is returned is called. Errors: `RUN_CONFLICT`. */
+  readonly claim: (run: string) => () => void
+  /** The conversations whose tool calls the current code is part of: none of them can be waited for. */
+  readonly within: AsyncLocalStorage<readonly string[]>
   /** The time in epoch milliseconds. */
   readonly now: () => number
   readonly emit: (event: EmittedEvent) => void

@@ -3,7 +3,7 @@ import { NO_STANDING } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { type Session, type SessionTurnOptions, toTurnFingerprint } from './durable-agent.ts'
 import { compareFingerprints, type Fingerprint } from './fingerprint.ts'
-import { createQueue } from './queue.ts'
+import { assertNotWithin, createQueue } from './queue.ts'
 import type { Services } from './services.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
 
@@ -37,6 +37,7 @@ export function openSession(services: Services, runId: string, name: string): Op
     turn: number,
     { options, ...request }: Request,
     reason: 'new' | 'resumed' | 'retried',
+    ending: AbortSignal = closing,
   ): Promise<TurnResult> => {
     const checkpoint = toCheckpointName(name, turn)
     const { output, spend } = await conversation.execute({
@@ -47,7 +48,7 @@ export function openSession(services: Services, runId: string, name: string): Op
       standing: NO_STANDING,
       reason,
       changed: [],
-      ending: closing,
+      ending,
     })
     return { output, checkpoint, turn, reused: false, spend }
   }
@@ -58,7 +59,10 @@ export function openSession(services: Services, runId: string, name: string): Op
     for (let turn = cursor + 1; turn <= conversation.turns; turn++) {
       const recorded = await conversation.turn(turn)
       if (recorded === undefined || recorded.id !== undefined) continue
-      if (compareFingerprints(recorded.fingerprint, fingerprint).length === 0) return turn
+      const changed = compareFingerprints(recorded.fingerprint, fingerprint)
+      if (changed.length === 0) return turn
+      // The same words, cut off before a deploy changed the agent: to begin them anew would repeat what they had done.
+      if (recorded.status === 'intended' && turn === conversation.turns && !changed.includes('prompt')) return turn
       cursor = conversation.turns // the first that differs: from here on all is new
       break
     }
@@ -74,20 +78,23 @@ export function openSession(services: Services, runId: string, name: string): Op
     const options = id === undefined ? {} : { id }
     const resumed: Request = { ...request, strategy: 'calls', fingerprint, options }
     try {
-      await execute(conversation, last, resumed, 'resumed')
+      // The signal is that of the new turn: it does not decide over the one before.
+      const ending = request.options.signal === undefined ? closing : AbortSignal.any([closing, request.options.signal])
+      await execute(conversation, last, resumed, 'resumed', ending)
     } catch (error) {
       // A failure that is recorded is that turn's; what cannot even be recorded ends the new turn too.
       if ((await conversation.turn(last))?.status !== 'error') throw error
     }
   }
 
-  const run: OpenSession['run'] = (agent, strategy, prompt, options) =>
-    queue(async () => {
+  const run: OpenSession['run'] = async (agent, strategy, prompt, options) => {
+    assertNotWithin(runId, services.within.getStore())
+    return queue(async () => {
       const request: Request = { agent, strategy, prompt, options, fingerprint: toTurnFingerprint(agent, prompt) }
       const follow = (turn: number): void => {
         if (options.id === undefined) cursor = turn
       }
-      opened ??= openConversation(services, runId, name)
+      opened ??= openConversation(services, runId, name, 'session')
       try {
         const conversation = await opened
         const turn = await match(conversation, request)
@@ -116,7 +123,8 @@ export function openSession(services: Services, runId: string, name: string): Op
         await conversation?.stop()
         throw error
       }
-    })
+    }, options.signal)
+  }
 
   return {
     run,

@@ -62,7 +62,8 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         emit({ type: 'call.started', ...call(), attempt, inDoubt })
         if (signal.aborted) return // a listener may have ended it
         const key = `${log.id}#${step.key}`
-        const run = () => execute({ signal, key, attempt, progress })
+        const inside = [...(services.within.getStore() ?? []), log.id]
+        const run = () => services.within.run(inside, () => execute({ signal, key, attempt, progress }))
         const outcome = toRecordedOutcome(await (step.effect ? services.effects.run(key, signal, run) : perform(run)))
         // Ended on purpose (abort, close): what it did is in doubt, as after a crash.
         if (signal.aborted) return

@@ -1,5 +1,6 @@
 /** What a death in the middle of a turn costs, by strategy, and what is said about it: spend (P12) and bytes (P6). */
 import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { after, before, describe, test } from 'node:test'
 import type { CheckpointStrategy, Spend } from 'perdure'
 import { type ScriptedAnswer, scriptedModel } from 'perdure/testing'
@@ -7,6 +8,7 @@ import { createCommitter } from '../../src/persistence/commit.ts'
 import { openMemoryStore } from '../../src/persistence/memory.ts'
 import type { Store } from '../../src/persistence/store.ts'
 import { NO_STANDING } from '../../src/runtime/attempt.ts'
+import { createClaims } from '../../src/runtime/claims.ts'
 import { openConversation } from '../../src/runtime/conversation.ts'
 import { toTurnFingerprint } from '../../src/runtime/durable-agent.ts'
 import { createEffects } from '../../src/runtime/effects.ts'
@@ -199,6 +201,8 @@ test('bytes written by a turn do not grow with the conversation', async () => {
     store: counting,
     committer: createCommitter(counting, { sync: false }),
     effects: createEffects(),
+    claim: createClaims(),
+    within: new AsyncLocalStorage<readonly string[]>(),
     now: () => 1_700_000_000_000,
     emit: () => {},
     closing: closing.signal,
@@ -211,7 +215,7 @@ test('bytes written by a turn do not grow with the conversation', async () => {
     {},
     [note],
   )
-  const conversation = await openConversation(services, 'default/x', 'default')
+  const conversation = await openConversation(services, 'default/x', 'default', 'session')
   const perTurn: number[] = [0]
   for (let turn = 1; turn <= 310; turn++) {
     bytes = 0

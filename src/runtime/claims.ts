@@ -1,0 +1,21 @@
+import { PerdureError } from '../errors.ts'
+
+/**
+ * The runs that somebody in this process has open. One run has one owner at a time (P7): a flow and a session whose ids come to the same
+ * run would otherwise both write it.
+ */
+export function createClaims(): (run: string) => () => void {
+  const claimed = new Set<string>()
+  return (run) => {
+    if (claimed.has(run))
+      throw new PerdureError('RUN_CONFLICT', `The run \`${run}\` is open as another flow or session. Choose another id.`, {
+        details: { run },
+      })
+    claimed.add(run)
+    let released = false
+    return () => {
+      if (!released) claimed.delete(run)
+      released = true
+    }
+  }
+}
