@@ -19,7 +19,7 @@ describe('the owner of a run', () => {
     const runtime = await room.open()
     const agent = runtime.durable(testAgent(scriptedModel(() => 'pong')))
     const flow = runtime.flow('flow', async () => (await agent.run('ping')).output)
-    const both = await Promise.allSettled([flow.run('input', { id: 'default' }), agent.session('default').run('hello')])
+    const both = await Promise.allSettled([flow.run('input', { id: 'default/s' }), agent.session('s').run('hello')])
     const refused = both.filter((each) => each.status === 'rejected')
     assert.equal(refused.length, 1)
     assert.ok(refused.every(({ reason }) => conflict(reason)))
