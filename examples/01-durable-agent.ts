@@ -21,11 +21,10 @@ const profile: Profile = {
   allowedTools: ['exec'],
 }
 
-if (CHECKPOINT && CHECKPOINT !== 'turn' && CHECKPOINT !== 'calls')
-  throw new TypeError(`Expected CHECKPOINT to be turn or calls, got ${CHECKPOINT}`)
-const checkpoint = CHECKPOINT === 'calls' ? 'calls' : 'turn'
-
 async function main(): Promise<void> {
+  const checkpoint = CHECKPOINT || 'turn'
+  if (checkpoint !== 'turn' && checkpoint !== 'calls')
+    throw new TypeError(`Expected CHECKPOINT to be turn or calls, got ${checkpoint}`)
   const offline = !OPENAI_API_KEY && !OPENAI_BASE_URL
   await using server = offline ? await openaiServer({ script: repositoryAnalyst, delayMs: 150, chunkDelayMs: 5 }) : undefined
   await using runtime = await openRuntime({ directory: PERDURE_DIR || '.perdure' })
