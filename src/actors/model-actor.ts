@@ -3,11 +3,11 @@ import type { ModelAnswer } from '../machines/conversation.ts'
 import type { Model, ModelRequest } from './model.ts'
 import { parseModelAnswer } from './model-answer.ts'
 import type { ModelProgress } from './progress.ts'
-import { fromStep } from './step.ts'
+import { toStepLogic } from './step.ts'
 
 /** Actor logic that asks `model` for the next answer: what the slot `model` of the agent machine takes. A step without outside effect. */
 export function fromModel(model: Model, request: Omit<ModelRequest, 'messages'>): ModelLogic {
-  return fromStep<ModelAnswer, ModelInput>(
+  return toStepLogic<ModelAnswer, ModelInput>(
     ({ key, messages }) => ({ key, kind: 'model', name: request.model, effect: false, data: { messages: messages.length } }),
     async ({ messages }, { signal, progress }) => {
       const report = (value: ModelProgress): void => progress(value)

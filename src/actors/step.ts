@@ -1,4 +1,4 @@
-import type { AnyActorRef, NonReducibleUnknown, PromiseActorLogic, PromiseSnapshot } from 'xstate'
+import type { AnyActorRef, EventObject, NonReducibleUnknown, PromiseActorLogic, PromiseSnapshot } from 'xstate'
 
 type AnyActorSystem = AnyActorRef['system']
 
@@ -31,8 +31,12 @@ export interface StepContext {
 
 export type StepOutcome<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: 'error'; readonly error: unknown }
 
-/** What a runtime gives the steps of one run. */
+/** What a runtime gives the actors of one run. */
 export interface StepHost {
+  /** A name for a step that has none: no other step of the run has it. */
+  nameStep(actor: AnyActorRef): string
+  /** Puts an event into the inbox of another run, in the same commit as the transition that is under way. Default: there are no runs. */
+  sendToRun?(runId: string, event: EventObject): void
   /**
    * Calls `settle` once, with the recorded outcome if there is one, else with that of `execute`. `settle` is called in the same
    * synchronous stretch in which the outcome is recorded, so that both reach the disk together (P5). After `signal` has aborted it
@@ -56,6 +60,7 @@ export function provideSteps(system: AnyActorSystem, host: StepHost): void {
 /** Executes steps and records nothing: what an actor system without a runtime has. */
 export function createDirectHost(onProgress: (step: StepDescription, progress: unknown) => void = () => {}): StepHost {
   return {
+    nameStep: ({ sessionId }) => sessionId,
     run(step, execute, settle, signal) {
       execute({ signal, key: step.key, attempt: 1, progress: (progress) => onProgress(step, progress) }).then(
         (value) => settle({ status: 'ok', value }),
@@ -71,12 +76,26 @@ type StepEvent<TOutput> =
   | { readonly type: 'perdure.settled'; readonly outcome: StepOutcome<TOutput> }
   | { readonly type: 'xstate.stop' }
 
+/** The actor is a step in flight: its snapshot names its record, so that it finds it again after a restart. */
+interface StepSnapshot {
+  stepKey?: string
+}
+
+/** The key of the step whose persisted snapshot it is, while it is in flight. */
+export function readStepKey(snapshot: unknown): string | undefined {
+  const key = typeof snapshot === 'object' && snapshot !== null && 'stepKey' in snapshot ? snapshot.stepKey : undefined
+  return typeof key === 'string' ? key : undefined
+}
+
+/** How a step is described to its host; without a key, the host names it. */
+type Description = Omit<StepDescription, 'key'> & { readonly key?: string | undefined }
+
 /**
  * Actor logic for a promise that is a step. Used like XState's `fromPromise`; `describe` names the step from its input.
  * A plain actor (no runtime) executes it at each start.
  */
-export function fromStep<TOutput, TInput extends NonReducibleUnknown>(
-  describe: (input: TInput) => StepDescription,
+export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
+  describe: (input: TInput, self: AnyActorRef) => Description,
   execute: (input: TInput, context: StepContext) => Promise<TOutput>,
 ): PromiseActorLogic<TOutput, TInput> {
   const controllers = new WeakMap<AnyActorRef, AbortController>()
@@ -104,9 +123,18 @@ export function fromStep<TOutput, TInput extends NonReducibleUnknown>(
         if (self.getSnapshot().status === 'active') self.send(event)
       }
       const host = hosts.get(system) ?? direct
-      host.run(describe(input), (context) => execute(input, context), settle, controller.signal)
+      const described = describe(input, self)
+      const own = snapshot as StepSnapshot // made above, or restored; nobody has seen it without its key
+      const key = own.stepKey ?? described.key ?? host.nameStep(self)
+      own.stepKey = key
+      host.run({ ...described, key }, (context) => execute(input, context), settle, controller.signal)
     },
     getPersistedSnapshot: (snapshot) => snapshot,
     restoreSnapshot: (snapshot) => snapshot as PromiseSnapshot<TOutput, TInput>, // written by getPersistedSnapshot
   }
+}
+
+/** How `system` reaches other runs; `undefined` without a runtime. */
+export function findMessenger(system: AnyActorSystem): StepHost['sendToRun'] | undefined {
+  return hosts.get(system)?.sendToRun
 }

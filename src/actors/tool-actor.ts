@@ -1,6 +1,6 @@
 import type { ToolInput, ToolLogic } from '../machines/agent.ts'
 import type { ToolMessage } from '../machines/conversation.ts'
-import { fromStep } from './step.ts'
+import { toStepLogic } from './step.ts'
 import type { Tool } from './tool.ts'
 
 /**
@@ -9,7 +9,7 @@ import type { Tool } from './tool.ts'
  */
 export function fromTools(tools: readonly Tool[]): ToolLogic {
   const byName = new Map(tools.map((tool) => [tool.name, tool]))
-  return fromStep<ToolMessage, ToolInput>(
+  return toStepLogic<ToolMessage, ToolInput>(
     ({ key, call }) => ({
       key,
       kind: 'tool',

@@ -3,6 +3,7 @@ import { type ErrorSummary, isInterruption, toErrorLabel, toErrorSummary, toErro
 import type { LedgerRun } from './ledger-run.ts'
 import { type LedgerState, toOwnerId } from './ledger-state.ts'
 import type { LogLine } from './log-line.ts'
+import { isMachineEvent, toMachineLine } from './machine-lines.ts'
 import { toDuration } from './quantity.ts'
 import { toSafeText } from './safe-text.ts'
 import { toCallParts, toList, toReceiptLines, toSavedText, toSpendParts } from './spend-text.ts'
@@ -130,6 +131,7 @@ function toRunLines(state: LedgerState, event: EventOf<'run.started' | 'run.comp
 
 /** What is printed of an event. `state` is what was known before it. */
 export function toEventLines(state: LedgerState, event: RuntimeEvent): readonly LogLine[] {
+  if (isMachineEvent(event)) return [toMachineLine(event)]
   switch (event.type) {
     case 'run.started':
     case 'run.completed':

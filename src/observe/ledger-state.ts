@@ -165,6 +165,15 @@ export const transitions: { readonly [T in RuntimeEvent['type']]: (state: Ledger
     change(state, event, (run) =>
       changeCall(run, event, (call) => ({ ...call, textLength: call.textLength + event.delta.length })),
     ),
+
+  // Runs of machines are not kept here: there may be any number of them, and `runtime.runs()` lists them.
+  'machine.started': (state) => state,
+  'machine.completed': (state) => state,
+  'machine.failed': (state) => state,
+  'machine.cancelled': (state) => state,
+  'machine.parked': (state) => state,
+  'run.blocked': (state) => state,
+  'message.dropped': (state) => state,
 }
 
 /** What `state` is after `event`. */

@@ -20,6 +20,11 @@ const packr = new Packr({
 
 const checksum = (key: string, payload: Uint8Array): number => crc32(payload, crc32(key))
 
+/** Bytes of a storable value that become part of a record. */
+export const packStorable = (value: unknown): Uint8Array => new Uint8Array(packr.pack(value))
+/** What {@link packStorable} was given. */
+export const unpackStorable = (bytes: Uint8Array): unknown => packr.unpack(bytes)
+
 /** The bytes of a record of `value` under `key`. The value must be storable already; see `toStorable`. */
 export function encodeStorable(key: string, value: unknown): Uint8Array {
   const payload = packr.pack(value)

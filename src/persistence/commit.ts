@@ -9,6 +9,8 @@ import type { Operation, Store } from './store.ts'
 export interface Participant {
   /** What to write now. Throws when it cannot: then only this participant's commit fails. */
   readonly prepare: () => readonly Operation[]
+  /** What `prepare` gave is on disk. Called before the next batch is cut. Must not throw. */
+  readonly written?: () => void
 }
 
 export interface Committer {
@@ -18,12 +20,23 @@ export interface Committer {
    * after a failed write `STORE_WRITE_FAILED`, always: what comes later may build on what was lost.
    */
   commit(participant: Participant): Promise<void>
+  /** Whether something of the participant waits to be written, or is being written. */
+  isPending(participant: Participant): boolean
   /** Resolves when nothing is being written or waiting to be. Never rejects. */
   idle(): Promise<void>
 }
 
+/** How many participants a batch holds at most: enough to share a sync, and few enough that one batch is prepared while another is written. */
+const MAX_BATCH = 256
+
+interface Batch {
+  readonly operations: readonly Operation[]
+  readonly prepared: (readonly [Participant, PromiseWithResolvers<void>])[]
+}
+
 export function createCommitter(store: Store, options: { readonly sync: boolean }): Committer {
-  let waiting = new Map<Participant, PromiseWithResolvers<void>>()
+  const waiting = new Map<Participant, PromiseWithResolvers<void>>()
+  const writing = new Set<Participant>()
   let running: Promise<void> | undefined
   let failure: PerdureError | undefined
 
@@ -40,29 +53,54 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
     }
   }
 
+  /** Cuts a batch of those who wait and whose last batch is on disk; `undefined` when there is nobody. */
+  const cut = (): Batch | undefined => {
+    const operations: Operation[] = []
+    const prepared: Batch['prepared'] = []
+    for (const [participant, done] of [...waiting]) {
+      if (prepared.length === MAX_BATCH) break
+      if (writing.has(participant)) continue
+      waiting.delete(participant)
+      try {
+        if (failure !== undefined) throw failure
+        for (const operation of participant.prepare()) operations.push(operation)
+        prepared.push([participant, done])
+        writing.add(participant)
+      } catch (error) {
+        done.reject(error)
+      }
+    }
+    return prepared.length === 0 ? undefined : { operations, prepared }
+  }
+
+  const finish = async ({ operations, prepared }: Batch): Promise<void> => {
+    try {
+      await write(operations)
+      for (const [participant, done] of prepared) {
+        writing.delete(participant)
+        participant.written?.()
+        done.resolve()
+      }
+    } catch (error) {
+      for (const [participant, done] of prepared) {
+        writing.delete(participant)
+        done.reject(error)
+      }
+    }
+  }
+
   const flush = async (): Promise<void> => {
     // One turn of the microtask queue lets what was started together be written together.
     await undefined
-    while (waiting.size > 0) {
-      const batch = waiting
-      waiting = new Map()
-      const operations: Operation[] = []
-      const prepared: PromiseWithResolvers<void>[] = []
-      for (const [participant, done] of batch) {
-        try {
-          if (failure !== undefined) throw failure
-          for (const operation of participant.prepare()) operations.push(operation)
-          prepared.push(done)
-        } catch (error) {
-          done.reject(error)
-        }
-      }
-      try {
-        await write(operations)
-        for (const done of prepared) done.resolve()
-      } catch (error) {
-        for (const done of prepared) done.reject(error)
-      }
+    let before: Promise<void> | undefined
+    for (;;) {
+      // While a batch is being written the next one fills. A full one is prepared meanwhile: it would only get longer.
+      if (waiting.size < MAX_BATCH) await before
+      const batch = cut()
+      if (batch === undefined && before === undefined) break
+      const finished = batch === undefined ? undefined : finish(batch)
+      await before
+      before = finished
     }
     running = undefined
   }
@@ -79,6 +117,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
       }
       return done.promise
     },
+    isPending: (participant) => waiting.has(participant) || writing.has(participant),
     async idle() {
       while (running !== undefined) await running
     },

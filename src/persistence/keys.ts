@@ -10,6 +10,11 @@ import { PerdureError } from '../errors.ts'
  * | `r/<run>/b` | snapshot, base |
  * | `r/<run>/d/<seq>` | snapshot, delta |
  * | `r/<run>/s/<step>` | journal: one step |
+ * | `r/<run>/e/<event>` | the id of an event from outside that was taken |
+ * | `i/<run>/<number>` | inbox: a message of another run that was not taken yet |
+ * | `w/<time>/<run>` | index: when the run is to be activated by itself; 0 is at once |
+ * | `f/<time>/<run>` | index: when the run came to its end |
+ * | `x/<run>` | the run is being deleted: what is left of it is to go |
  */
 export function headKey(run: string): string {
   return `h/${encode(run)}`
@@ -62,3 +67,43 @@ const escapeStep = (step: string): string =>
   step.replace(/[^!-$&-~]/g, (unit) => `%${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
 const unescapeStep = (escaped: string): string =>
   escaped.replace(/%([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+
+export const eventKey = (run: string, event: string): string => `${prefix(run)}e/${escapeStep(event)}`
+
+/** `number` has the same length for all messages of a store. */
+export const inboxKey = (run: string, number: string): string => `i/${encode(run)}/${number}`
+/** The messages of one run, or of all. */
+export const inboxRange = (run?: string): { gte: string; lt: string } => rangeOf(run === undefined ? 'i/' : `i/${encode(run)}/`)
+export const toInbox = (key: string): { readonly run: string; readonly number: string } => {
+  const [, run = '', number = ''] = key.split('/')
+  return { run: decodeURIComponent(run), number }
+}
+
+const TIME_DIGITS = 16
+const timed = (index: string, time: number, run: string): string => `${index}/${toTime(time)}/${encode(run)}`
+const fromTimed = (key: string): { readonly time: number; readonly run: string } => {
+  const [, time = '', run = ''] = key.split('/')
+  return { time: Number(time), run: decodeURIComponent(run) }
+}
+/** Whole milliseconds, so that the order of the texts is that of the times. */
+const toTime = (time: number): string => String(Math.max(0, Math.ceil(time))).padStart(TIME_DIGITS, '0')
+/** The entries up to `until`, included; without, all. */
+const timedRange = (index: string, until?: number): { gte: string; lt: string } =>
+  until === undefined ? rangeOf(`${index}/`) : { gte: `${index}/`, lt: `${index}/${toTime(Math.floor(until) + 1)}` }
+
+export const wakeKey = (time: number, run: string): string => timed('w', time, run)
+export const wakeRange = (until?: number): { gte: string; lt: string } => timedRange('w', until)
+export const toWake = fromTimed
+export const endedKey = (time: number, run: string): string => timed('f', time, run)
+export const endedRange = (until?: number): { gte: string; lt: string } => timedRange('f', until)
+export const toEnded = fromTimed
+
+export const deletionKey = (run: string): string => `x/${encode(run)}`
+export const deletionRange = (): { gte: string; lt: string } => rangeOf('x/')
+export const toDeletion = (key: string): string => decodeURIComponent(key.slice('x/'.length))
+/** What is recorded of a run besides its head. */
+export const recordRange = (run: string): { gte: string; lt: string } => rangeOf(prefix(run))
+/** The heads of the runs whose id begins with `<run>/`. */
+export const headsWithin = (run: string): { gte: string; lt: string } => rangeOf(`${headKey(run)}%2F`)
+/** All records of all runs, without indexes. */
+export const allRecords = (): { gte: string; lt: string } => rangeOf('r/')

@@ -11,9 +11,10 @@ import {
   inspectDirectory,
   toForeignError,
 } from './store-directory.ts'
+import { createFence } from './store-fence.ts'
 import { enterFormat } from './store-format.ts'
 import { claimDirectory, toLockedError } from './store-lock.ts'
-import { readOwner, writeOwner } from './store-owner.ts'
+import { readOwner, type StoreOwner, writeOwner } from './store-owner.ts'
 
 /** How to open a store. */
 export interface OpenLevelStoreOptions {
@@ -48,8 +49,14 @@ export async function openLevelStore(directory: string, options: OpenLevelStoreO
     const realPath = await createDirectory(location)
     const giveBack = claimDirectory(realPath, location)
     try {
-      const database = await openStoreDatabase(realPath, location, check)
-      return createLevelStore(database, { location, onClosed: giveBack })
+      const { database, owner } = await openStoreDatabase(realPath, location, check)
+      return createLevelStore(database, {
+        location,
+        epoch: owner.epoch,
+        fence: createFence(realPath, location, owner),
+        compact: toCompaction(database),
+        onClosed: giveBack,
+      })
     } catch (error) {
       giveBack()
       throw error
@@ -59,7 +66,11 @@ export async function openLevelStore(directory: string, options: OpenLevelStoreO
   }
 }
 
-async function openStoreDatabase(realPath: string, directory: string, check: () => void): Promise<LevelDatabase> {
+async function openStoreDatabase(
+  realPath: string,
+  directory: string,
+  check: () => void,
+): Promise<{ readonly database: LevelDatabase; readonly owner: StoreOwner }> {
   const kind = await inspectDirectory(realPath)
   assertUsable(kind, directory)
   const isNew = kind === 'empty' || kind === 'unfinished'
@@ -71,9 +82,9 @@ async function openStoreDatabase(realPath: string, directory: string, check: () 
     const lastOwner = await readOwner(realPath)
     const { epoch } = await enterFormat(database, { directory, isNew, lastOwner })
     if (isNew) await endCreation(realPath)
-    await writeOwner(realPath, epoch)
+    const owner = await writeOwner(realPath, epoch)
     check()
-    return database
+    return { database, owner }
   } catch (error) {
     await database.close()
     throw error
@@ -89,6 +100,12 @@ async function openDatabase(realPath: string, directory: string, createIfMissing
   } catch (error) {
     throw toDiskTrouble(error) === 'locked' ? await toLockedError(error, realPath, directory) : error
   }
+}
+
+/** `level` is also for browsers, where nothing can be compacted; in Node.js it is classic-level. */
+function toCompaction(database: LevelDatabase): (gte: string, lt: string) => Promise<void> {
+  const level = database as LevelDatabase & { compactRange(start: string, end: string): Promise<void> }
+  return (gte, lt) => level.compactRange(gte, lt)
 }
 
 function assertUsable(kind: DirectoryKind, directory: string): void {

@@ -17,5 +17,5 @@ export async function openMemoryStore(): Promise<Store> {
   const { MemoryLevel } = await import('memory-level')
   const database = new MemoryLevel<string, Uint8Array>({ storeEncoding: 'view', keyEncoding: 'utf8', valueEncoding: copiedBytes })
   await database.open()
-  return createLevelStore(database, { location: 'memory' })
+  return createLevelStore(database, { location: 'memory', epoch: 1 })
 }

@@ -1,12 +1,12 @@
 import { PerdureError } from '../errors.ts'
 import { encodeRecord } from './codec.ts'
 import type { Committer, Participant } from './commit.ts'
-import { assertRunId, headKey, rangeOf, stepKey, stepRange, toRunId, toStep } from './keys.ts'
+import { assertRunId, endedKey, headKey, rangeOf, stepKey, stepRange, toRunId, toStep, wakeKey } from './keys.ts'
 import { type Head, parseHead, parseStep, type StepRecord } from './run-record.ts'
 import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
 import type { Operation, Store } from './store.ts'
 
-export type { Head, StepRecord } from './run-record.ts'
+export type { Head, RunStatus, StepRecord } from './run-record.ts'
 
 /**
  * Everything that is recorded of one run: its head, its journal of steps and its snapshot. Changes are collected and go to disk
@@ -16,7 +16,9 @@ export interface RunLog {
   readonly id: string
   readonly head: Head
   /** Changes the head; on disk with the next commit. Errors: `VALUE_NOT_STORABLE`. */
-  update(change: Partial<Pick<Head, 'status' | 'data'>>): void
+  update(change: Partial<Pick<Head, 'status' | 'data' | 'wakeAt' | 'endedAt'>>): void
+  /** Adds an operation on a record outside of the run's own; done with the next commit. */
+  stage(operation: Operation): void
   /** The snapshot as last committed; `undefined` when there is none. Errors: `RUN_CORRUPT`. */
   loadSnapshot(): Promise<unknown>
   /**
@@ -28,6 +30,8 @@ export interface RunLog {
   loadStep(key: string): Promise<StepRecord | undefined>
   /** Lets go of steps in memory that are of no more use; their records stay, also those that are not yet on disk. */
   releaseSteps(start: string): void
+  /** The same for one step. */
+  releaseStep(key: string): void
   step(key: string): StepRecord | undefined
   /** The loaded steps whose key begins with `start`, in key order. */
   steps(start: string): readonly (readonly [key: string, record: StepRecord])[]
@@ -38,10 +42,15 @@ export interface RunLog {
   putStep(key: string, record: StepRecord): void
   /** Removes a step that is in memory; gone from the disk with the next commit. */
   deleteStep(key: string): void
-  /** From now on each commit also brings the stored snapshot, which must have been loaded, to what `read` returns at that moment. */
-  follow(read: (() => unknown) | undefined): void
+  /**
+   * From now on each commit also brings the stored snapshot, which must have been loaded, to what `read` returns at that moment, and tells
+   * `written` when it is on disk. `read` may still change the head.
+   */
+  follow(read: (() => unknown) | undefined, written?: () => void): void
   /** Nothing is written from now on: what was recorded in memory no longer agrees with the disk. */
   abandon(): void
+  /** Whether a commit has been asked for that is not done. */
+  readonly isCommitting: boolean
   /** Resolves when all changes up to now are on disk. Errors: those of `Store.write`, `VALUE_NOT_STORABLE`. */
   commit(): Promise<void>
 }
@@ -63,6 +72,10 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   let snapshots = created
   let loading: Promise<SnapshotLog> | undefined
   let read: (() => unknown) | undefined
+  let written: (() => void) | undefined
+  /** The head as it was last cut; `undefined` when it is not on disk yet. */
+  let cutHead = created === undefined ? opened : undefined
+  let staged: Operation[] = []
   let abandoned = false
   const memory = new Map<string, StepRecord>()
   let changed = new Map<string, Change>()
@@ -88,9 +101,12 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     prepare() {
       if (abandoned) throw new PerdureError('ABORTED', `Run \`${head.id}\` has stopped: an earlier commit of it failed.`)
       const delta = read === undefined || snapshots === undefined ? [] : snapshots.write(read())
-      const operations = [...Array.from(changed.values(), ({ operation }) => operation), ...delta]
+      const operations = [...Array.from(changed.values(), ({ operation }) => operation), ...staged, ...delta]
+      const snapshot = snapshots?.end ?? head.snapshot
+      if (operations.length === 0 && head === cutHead && snapshot === head.snapshot) return []
+      operations.push(...toIndexChanges(cutHead, head))
       const key = headKey(head.id)
-      const next: Head = { ...head, updatedAt: now(), snapshot: snapshots?.end ?? head.snapshot }
+      const next: Head = { ...head, updatedAt: now(), snapshot }
       try {
         operations.push({ type: 'put', key, value: encodeRecord(key, next) })
       } catch (error) {
@@ -98,10 +114,13 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
         throw error
       }
       head = next
+      cutHead = next
       cut = changed
       changed = new Map()
+      staged = []
       return operations
     },
+    written: () => written?.(),
   }
 
   return {
@@ -111,8 +130,11 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     },
     update(difference) {
       const next = { ...head, ...difference }
-      encodeRecord(headKey(head.id), next)
+      if (difference.data !== undefined) encodeRecord(headKey(head.id), next)
       head = next
+    },
+    stage(operation) {
+      staged.push(operation)
     },
     async loadSnapshot() {
       if (snapshots === undefined) {
@@ -160,21 +182,43 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     releaseSteps(start) {
       for (const key of memory.keys()) if (key.startsWith(start)) memory.delete(key)
     },
+    releaseStep(key) {
+      memory.delete(key)
+    },
     step: (key) => memory.get(key),
     steps: (start) => [...memory].filter(([key]) => key.startsWith(start)).sort(([a], [b]) => (a < b ? -1 : 1)),
     putStep: change,
     deleteStep(step) {
       if (memory.has(step)) change(step, undefined)
     },
-    follow(next) {
+    follow(next, onWritten) {
       if (next !== undefined && snapshots === undefined)
         throw new TypeError(`Expected the snapshot of run \`${head.id}\` to have been loaded before it is followed`)
       read = next
+      written = onWritten
     },
     abandon() {
       abandoned = true
     },
+    get isCommitting() {
+      return committer.isPending(participant)
+    },
     commit: () => committer.commit(participant),
+  }
+}
+
+/** What brings the indexes of the heads from `before` to `after`. */
+function* toIndexChanges(before: Head | undefined, after: Head): Iterable<Operation> {
+  for (const [field, toKey] of [
+    ['wakeAt', wakeKey],
+    ['endedAt', endedKey],
+  ] as const) {
+    const [from, to] = [before?.[field], after[field]]
+    if (from === to) continue
+    if (from !== undefined) yield { type: 'del', key: toKey(from, after.id) }
+    if (to === undefined) continue
+    const key = toKey(to, after.id)
+    yield { type: 'put', key, value: encodeRecord(key, null) }
   }
 }
 
@@ -201,9 +245,11 @@ export async function loadHead(store: Store, id: string): Promise<Head | undefin
   return bytes === undefined ? undefined : parseHead(id, key, bytes)
 }
 
-/** The heads of all runs, in id order. One that cannot be read is given as its error. */
-export async function* loadHeads(store: Store): AsyncIterable<Head | PerdureError> {
-  for await (const [key, bytes] of store.entries(rangeOf('h/'))) {
+/** The heads of all runs whose id is behind `after`, in the order of their keys. One that cannot be read is given as its error. */
+export async function* loadHeads(store: Store, after?: string): AsyncIterable<Head | PerdureError> {
+  const all = rangeOf('h/')
+  const range = after === undefined ? all : { ...all, gte: `${headKey(after)}\0` }
+  for await (const [key, bytes] of store.entries(range)) {
     try {
       yield parseHead(toRunId(key), key, bytes)
     } catch (error) {

@@ -22,17 +22,27 @@ export interface StepRecord {
   readonly error?: unknown
 }
 
+/**
+ * `running`: it takes events. `completed`, `failed`, `cancelled`: it came to its end. `incompatible`: its machine was changed, and it waits for
+ * one that has what it needs (P10).
+ */
+export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'incompatible'
+
 export interface Head {
   readonly id: string
   readonly kind: string
   /** The name of the flow or agent. */
   readonly name: string
-  readonly status: 'running' | 'completed' | 'failed'
+  readonly status: RunStatus
   readonly createdAt: number
   readonly updatedAt: number
+  /** When the run has to be activated by itself: 0 at once, else at that time. Indexed. */
+  readonly wakeAt?: number | undefined
+  /** When the run came to its end. Indexed. */
+  readonly endedAt?: number | undefined
   /** What the runtime keeps about the run; its shape is the runtime's. */
   readonly data: unknown
-  readonly snapshot: { readonly seq: number; readonly checksum: number }
+  readonly snapshot: { readonly seq: number; readonly checksum: number; readonly inline?: Uint8Array | undefined }
   /** How many step records the run has: one that is missing is noticed. */
   readonly steps: number
 }
@@ -50,10 +60,12 @@ const HeadSchema = z.looseObject({
   id: z.string(),
   kind: z.string(),
   name: z.string(),
-  status: z.enum(['running', 'completed', 'failed']),
+  status: z.enum(['running', 'completed', 'failed', 'cancelled', 'incompatible']),
   createdAt: z.number(),
   updatedAt: z.number(),
-  snapshot: z.object({ seq: z.number(), checksum: z.number() }),
+  wakeAt: z.number().optional(),
+  endedAt: z.number().optional(),
+  snapshot: z.object({ seq: z.number(), checksum: z.number(), inline: z.instanceof(Uint8Array).optional() }),
   steps: z.number(),
 })
 

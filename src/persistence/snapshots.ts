@@ -1,12 +1,12 @@
 import { isPerdureError, PerdureError } from '../errors.ts'
-import { decodeStorable, encodeStorable, readChecksum } from './codec.ts'
+import { decodeStorable, encodeStorable, packStorable, readChecksum, unpackStorable } from './codec.ts'
 import { createDelta, type Delta } from './delta.ts'
 import { baseKey, deltaKey, deltaRange } from './keys.ts'
 import { createPatcher } from './patch.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
- * A run's snapshot as one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
+ * A run's snapshot. A small one is kept in the run's head, as a whole: one record a commit. A larger one is one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
  * a constant factor of what changed and restoring reads at most twice the snapshot (P6). Each record names the checksum of the one
  * before it: a hole is noticed (P9).
  */
@@ -22,10 +22,15 @@ interface Link {
 export interface ChainEnd {
   readonly seq: number
   readonly checksum: number
+  /** The whole snapshot, when it is small: then there is no chain. */
+  readonly inline?: Uint8Array | undefined
 }
 
 /** Below this size a base is not rewritten: it would save nothing. */
 const SMALL_BYTES = 8 * 1024
+
+/** A snapshot up to this size is kept in the head. */
+const INLINE_BYTES = 512
 
 export interface SnapshotLog {
   /** The snapshot as last written or read; `undefined` before the first. */
@@ -40,6 +45,17 @@ function createLog(
   state: { value: unknown; end: ChainEnd; baseSeq: number; baseBytes: number; deltaBytes: number },
 ): SnapshotLog {
   let { value, end, baseSeq, baseBytes, deltaBytes } = state
+  const isInline = (): boolean => baseBytes === 0
+
+  /** Whether `next` was, or needed not be, kept in the head. */
+  const writeInline = (next: unknown): boolean => {
+    const inline = packStorable(createDelta(undefined, next))
+    if (inline.byteLength > INLINE_BYTES) return false
+    if (end.inline === undefined || !isSame(end.inline, inline)) end = { seq: end.seq + 1, checksum: 0, inline }
+    baseSeq = end.seq // there is no record up to here
+    value = next
+    return true
+  }
 
   const append = (key: string, link: Link): Operation & { type: 'put' } => {
     const bytes = encodeStorable(key, link)
@@ -55,6 +71,7 @@ function createLog(
       return end
     },
     write(next) {
+      if (isInline() && writeInline(next)) return []
       const delta = createDelta(value, next)
       if (delta.patch === null) return []
       const seq = end.seq + 1
@@ -92,6 +109,14 @@ export async function loadSnapshotLog(store: Store, run: string, expected: Chain
       { cause, details: { run } },
     )
   const patcher = createPatcher(undefined)
+  if (expected.inline !== undefined) {
+    try {
+      patcher.apply(unpackStorable(expected.inline) as Delta) // in a checksummed record: written by `writeInline`
+    } catch (error) {
+      throw broken('it cannot be read from its head', error)
+    }
+    return createLog(run, { value: patcher.value, end: expected, baseSeq: expected.seq, baseBytes: 0, deltaBytes: 0 })
+  }
   const read = (key: string, bytes: Uint8Array, before: ChainEnd | undefined): ChainEnd => {
     try {
       const link = decodeStorable(key, bytes) as Link // checksummed: written by `append`
@@ -116,5 +141,7 @@ export async function loadSnapshotLog(store: Store, run: string, expected: Chain
   }
   if (end.seq !== expected.seq || end.checksum !== expected.checksum)
     throw broken(`it ends at record ${end.seq} instead of ${expected.seq}`)
-  return createLog(run, { value: patcher.value, end, baseSeq, baseBytes: base.byteLength, deltaBytes })
+  return createLog(run, { value: patcher.value, end: expected, baseSeq, baseBytes: base.byteLength, deltaBytes })
 }
+
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && Buffer.compare(a, b) === 0

@@ -9,7 +9,7 @@ import { fromStoredError, type StoredError, toStoredError } from './stored-error
  * Kept as they are: undefined, null, booleans, numbers (NaN, infinities and -0 too), bigint of any size, strings (lone surrogates
  * too), plain objects (also without a prototype) and arrays (also with holes), Date, Map, Set, RegExp, ArrayBuffer, DataView, typed
  * arrays, Buffer, Error with its own properties. A value that msgpack would change is wrapped as `{ [TAG]: [kind, data] }`; a user's
- * object that has that key is itself wrapped. An XState actor reference becomes XState's own marker.
+ * object that has that key is itself wrapped. A reference to an actor of a run becomes an {@link ActorReference}, that to any other XState's own marker.
  *
  * Anything else is refused, with its path. Also refused is what can change without becoming another object, for a delta would not
  * notice it: getters and proxies. Property attributes and keys that are not enumerable are not kept.
@@ -55,7 +55,32 @@ export function isPlainArray(value: unknown): value is readonly unknown[] {
   return keys.length === value.length && (keys.length === 0 || keys.at(-1) === String(value.length - 1))
 }
 
-function isActorRef(value: object): value is { readonly id: string } {
+/** Marks the root actor of a run: references to its actors are kept by where they are in it. */
+export const runRoot = Symbol.for('perdure.runRoot')
+
+/** A reference to an actor of the run that holds it: the ids that lead from the root to it. Whoever restores the run puts the actor in its place. */
+export class ActorReference {
+  readonly path: readonly string[]
+  constructor(path: readonly string[]) {
+    this.path = path
+  }
+}
+
+interface ActorRefLike {
+  readonly id: string
+  readonly _parent?: ActorRefLike
+  readonly [runRoot]?: true
+}
+
+/** `undefined`: the actor is not of a run. */
+function toActorPath(actor: ActorRefLike): readonly string[] | undefined {
+  const path: string[] = []
+  let at = actor
+  for (; at._parent !== undefined; at = at._parent) path.unshift(at.id)
+  return at[runRoot] === true ? path : undefined
+}
+
+function isActorRef(value: object): value is ActorRefLike {
   return 'sessionId' in value && 'ref' in value && 'id' in value && 'send' in value && typeof value.send === 'function'
 }
 
@@ -104,7 +129,11 @@ export function toStorable(value: unknown, at: Path = [], substitute?: Substitut
     if (ancestors.includes(item)) throw toNotStorable('a circular reference', path)
     if (path.length > MAX_DEPTH) throw toNotStorable(`what is nested more than ${MAX_DEPTH} levels deep`, path)
     if (types.isProxy(item)) throw toNotStorable('a Proxy', path)
-    if (isActorRef(item)) return { xstate$$type: 1, id: item.id }
+    if (isActorRef(item)) {
+      const actorPath = toActorPath(item)
+      return actorPath === undefined ? { xstate$$type: 1, id: item.id } : tagged('actor', actorPath)
+    }
+    if (item instanceof ActorReference) return tagged('actor', item.path)
     ancestors.push(item)
     const result = write(item)
     ancestors.pop()
@@ -220,6 +249,8 @@ function unwrap(kind: unknown, data: unknown): unknown {
     }
     case 'bytes':
       return fromStoredBytes(data as StoredBytes)
+    case 'actor':
+      return new ActorReference(data as string[])
     case 'error':
       return fromStoredError(fromStorable(data) as StoredError)
     default:

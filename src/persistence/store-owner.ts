@@ -2,7 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 
-/** The name of the file which says who opened a store last. LevelDB's own lock decides; this is only for people. */
+/** The name of the file which says who opened a store last. LevelDB's own lock decides; this is for people, and for the fence. */
 export const ownerFileName = 'OWNER'
 
 /** Who opened a store last. `startedAt` is in epoch milliseconds; `epoch` is that of the format record at that opening. */
@@ -13,18 +13,32 @@ export interface StoreOwner {
   readonly epoch: number
 }
 
-/** Writes this process down as the owner, atomically. If the process dies in the middle, the file is the old one. */
-export async function writeOwner(directory: string, epoch: number): Promise<void> {
+/**
+ * Writes this process down as the owner, atomically. If the process dies in the middle, the file is the old one.
+ *
+ * @returns what it wrote.
+ */
+export async function writeOwner(directory: string, epoch: number): Promise<StoreOwner> {
   const owner: StoreOwner = { pid: process.pid, startedAt: Date.now(), hostname: hostname(), epoch }
   const temporary = join(directory, `${ownerFileName}.tmp`)
   await writeFile(temporary, `${JSON.stringify(owner)}\n`, { mode: 0o600 })
   await rename(temporary, join(directory, ownerFileName))
+  return owner
 }
 
 /** The last owner, or `undefined` when the file is missing or unreadable: who held a store is never a reason not to open it. */
 export async function readOwner(directory: string): Promise<StoreOwner | undefined> {
   try {
-    const value: unknown = JSON.parse(await readFile(join(directory, ownerFileName), 'utf8'))
+    return parseOwner(await readFile(join(directory, ownerFileName), 'utf8'))
+  } catch {
+    return undefined
+  }
+}
+
+/** The owner that the text of the file names; `undefined` when it names none. */
+export function parseOwner(text: string): StoreOwner | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
     return isOwner(value) ? value : undefined
   } catch {
     return undefined

@@ -1,13 +1,10 @@
-import { createActor, type Snapshot } from 'xstate'
-import { provideSteps } from '../actors/step.ts'
-import type { AgentContext, AgentEvent, AgentInput } from '../machines/agent.ts'
+import type { AgentContext, AgentEvent, AgentInput, AgentMachine } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
-import { readPersisted } from './persisted.ts'
+import { type ActorRecord, createDurableActor } from './durable-actor.ts'
 import { toCorrupt } from './recorded.ts'
 import type { Services } from './services.ts'
 import type { Spend } from './spend.ts'
-import { createStepHost } from './step-host.ts'
 import { watchTurns } from './turn.ts'
 
 /** What the owner of an activation hears while a turn is executed. */
@@ -33,32 +30,25 @@ export interface Activation {
   stop(error: Error): void
 }
 
-/** Where a machine starts from: its stored snapshot, or a conversation. */
-export type Origin = { readonly snapshot: unknown } | { readonly input: AgentInput }
+/** Where an agent starts from: what was recorded of it, or a conversation. */
+export type AgentOrigin = { readonly record: ActorRecord } | { readonly input: AgentInput }
 
-export function activate(services: Services, log: RunLog, agent: Agent, origin: Origin): Activation {
-  const actor =
-    'snapshot' in origin
-      ? createActor(agent.machine, { snapshot: origin.snapshot as Snapshot<unknown> }) // written by `readPersisted`
-      : createActor(agent.machine, { input: origin.input })
+export function activate(services: Services, log: RunLog, agent: Agent, origin: AgentOrigin): Activation {
   let turn: { readonly handlers: TurnHandlers; readonly ended: PromiseWithResolvers<void> } | undefined
 
   const breakOff = (error: unknown): void => {
     log.abandon()
-    actor.stop()
+    durable.stop()
     turn?.ended.reject(error)
   }
-
-  provideSteps(
-    actor.system,
-    createStepHost(services, log, {
-      checkpoint: () => turn?.handlers.checkpoint ?? '',
-      onText: (delta) => turn?.handlers.onText(delta),
-      onRepeat: (kind) => turn?.handlers.onRepeat(kind),
-      onSpend: (spend) => turn?.handlers.onSpend(spend),
-      onBroken: breakOff,
-    }),
-  )
+  const durable = createDurableActor<AgentMachine>(services, log, agent.machine, origin, {
+    checkpoint: () => turn?.handlers.checkpoint ?? '',
+    onText: (delta) => turn?.handlers.onText(delta),
+    onRepeat: (kind) => turn?.handlers.onRepeat(kind),
+    onSpend: (spend) => turn?.handlers.onSpend(spend),
+    onBroken: breakOff,
+  })
+  const { actor } = durable
   const turns = watchTurns(actor, {
     settled(context) {
       turn?.handlers.onSettled(context)
@@ -66,7 +56,6 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
     },
     broken: breakOff,
   })
-  log.follow(() => readPersisted(actor))
 
   return {
     agent,
@@ -79,7 +68,7 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       const ended = Promise.withResolvers<void>()
       turn = { handlers, ended }
       if (event === undefined) turns.arm()
-      actor.start()
+      durable.start()
       if (event !== undefined) {
         turns.arm()
         actor.send(event)
@@ -91,10 +80,7 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
     },
     stop(error) {
       if (actor.getSnapshot().status === 'stopped') return
-      // What is still to be committed must show the run as it was, not its actors being stopped.
-      const last = readPersisted(actor)
-      log.follow(() => last)
-      actor.stop()
+      durable.stop()
       turn?.ended.reject(error)
     },
   }

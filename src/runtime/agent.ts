@@ -100,6 +100,7 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
     else spend = addSpend(spend, toLostSpend(progress.error))
   })
   const host: StepHost = {
+    ...direct,
     run(step, execute, settle, signal) {
       const startedAt = Date.now()
       const counted: typeof settle = (outcome) => {

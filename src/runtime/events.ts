@@ -18,6 +18,7 @@ export type ChangedPart = 'prompt' | 'system prompt' | 'model' | 'tools' | 'sett
 
 type Common = { readonly runId: string; readonly time: number }
 type Checkpoint = Common & { readonly checkpoint: string; readonly kind: 'turn' | 'step' }
+type Machine = Common & { readonly name: string }
 type Call = Common & { readonly checkpoint: string; readonly key: string; readonly kind: string; readonly name: string }
 
 /** What happened, as it happens. Times are epoch milliseconds, durations milliseconds. */
@@ -57,6 +58,16 @@ export type RuntimeEvent =
   | (Call & { readonly type: 'call.reused' })
   | (Call & { readonly type: 'call.retried'; readonly attempt: number; readonly delayMs: number; readonly error: unknown })
   | (Call & { readonly type: 'text.received'; readonly delta: string })
+  | (Machine & { readonly type: 'machine.started' })
+  | (Machine & { readonly type: 'machine.completed' })
+  | (Machine & { readonly type: 'machine.failed'; readonly error: unknown })
+  | (Machine & { readonly type: 'machine.cancelled'; readonly reason: string | undefined })
+  /** The machine no longer has what the run needs: it waits for one that has. */
+  | (Machine & { readonly type: 'machine.parked'; readonly missing: readonly string[] })
+  /** A run with work could not be brought into memory. It is kept as it is, and tried again at the next opening. */
+  | (Common & { readonly type: 'run.blocked'; readonly error: unknown })
+  /** A run was sent a message by another, and does not exist or has come to its end. */
+  | (Common & { readonly type: 'message.dropped'; readonly from: string; readonly event: { readonly type: string } })
 
 type WithoutTime<T> = T extends unknown ? Omit<T, 'time'> : never
 export type EmittedEvent = WithoutTime<RuntimeEvent>

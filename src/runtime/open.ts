@@ -1,5 +1,9 @@
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
+import { type Clock, systemClock } from './clock.ts'
 import type { EventListener } from './events.ts'
+import type { IdlePolicy } from './idle.ts'
+import type { InspectionObserver } from './inspection.ts'
+import type { MachineEntry } from './machine-registry.ts'
 import type { Runtime } from './runtime.ts'
 
 /**
@@ -21,8 +25,23 @@ export interface RuntimeOptions {
   readonly log?: LogFormat | undefined
   /** Hears every event, from the first. See also {@link Runtime.subscribe}. */
   readonly onEvent?: EventListener | undefined
-  /** The time in epoch milliseconds. Default: `Date.now`. */
-  readonly now?: (() => number) | undefined
+  /**
+   * The machines whose runs live here, also those of runs that were started by earlier processes. Several versions of one machine (XState's `version`)
+   * may stand side by side: a run stays with the version that it began with; new ones begin with the last of them. Default: none.
+   */
+  readonly machines?: readonly MachineEntry[] | undefined
+  /**
+   * `false`: runs of machines that have work are left alone until they are asked for, or until {@link Runtime.resume}. Default: true.
+   */
+  readonly autoResume?: boolean | undefined
+  /** How many runs are brought into memory at once when runs are resumed. Default: 32. */
+  readonly resumeConcurrency?: number | undefined
+  /** When a run that waits is dropped from memory: after `afterMs` (default 30,000) without use, or when more than `maxIdle` (default 1,000) do. */
+  readonly passivate?: Partial<IdlePolicy> | undefined
+  /** Hears XState's inspection events of all runs, from the first. See {@link Runtime.inspect}. */
+  readonly inspect?: InspectionObserver | undefined
+  /** Where time comes from. Default: the system's. */
+  readonly clock?: Clock | undefined
   /** Gives up waiting for the store to open. */
   readonly signal?: AbortSignal | undefined
 }
@@ -41,21 +60,48 @@ export interface RuntimeOptions {
  * ```
  */
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { directory, signal, durability = 'disk', now = Date.now, onEvent } = options
+  const { directory, signal, durability = 'disk', clock = systemClock, onEvent, machines = [], inspect } = options
+  const { autoResume = true, resumeConcurrency = 32, passivate: { afterMs = 30_000, maxIdle = 1_000 } = {} } = options
   if (typeof directory !== 'string' || directory === '')
     throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
   if (durability !== 'disk' && durability !== 'process')
     throw new TypeError(`Expected \`durability\` to be 'disk' or 'process', got \`${String(durability)}\` (${typeof durability})`)
+  assertCount('resumeConcurrency', resumeConcurrency, 1)
+  assertCount('passivate.afterMs', afterMs, 0)
+  assertCount('passivate.maxIdle', maxIdle, 0)
   const format = options.log ?? toDefaultFormat(process.env.PERDURE_LOG)
   if (!isLogFormat(format))
     throw new TypeError(`Expected \`log\` to be 'pretty', 'json' or 'silent', got \`${String(format)}\` (${typeof format})`)
-  const [{ openLevelStore }, { createReporter }, { createRuntime }] = await Promise.all([
+  const [{ openLevelStore }, { resumeDeletions }, { createReporter }, { createRuntime }] = await Promise.all([
     import('../persistence/leveldb.ts'),
+    import('../persistence/run-deletion.ts'),
     import('../observe/reporter.ts'),
     import('./runtime.ts'),
   ])
   const store = await openLevelStore(directory, signal === undefined ? {} : { signal })
-  return createRuntime({ store, durability, now, onEvent, reporter: createReporter({ format, now }) })
+  try {
+    await resumeDeletions(store) // before anything can begin anew under the id of a run that is half gone
+    return createRuntime({
+      store,
+      durability,
+      clock,
+      machines,
+      autoResume,
+      resumeConcurrency,
+      idle: { afterMs, maxIdle },
+      inspect,
+      onEvent,
+      reporter: createReporter({ format, now: () => clock.now() }),
+    })
+  } catch (error) {
+    await store.close() // the machines were refused, or the store cannot be read
+    throw error
+  }
+}
+
+function assertCount(name: string, value: unknown, minimum: number): void {
+  if (Number.isInteger(value) && Number(value) >= minimum) return
+  throw new TypeError(`Expected \`${name}\` to be an integer ≥ ${minimum}, got \`${String(value)}\` (${typeof value})`)
 }
 
 const toDefaultFormat = (value: string | undefined): LogFormat => (isLogFormat(value) ? value : 'pretty')

@@ -1,5 +1,7 @@
-import type { AnyActorRef, AnyMachineSnapshot } from 'xstate'
+import type { AnyActorRef, AnyMachineSnapshot, Snapshot } from 'xstate'
 import { PerdureError } from '../errors.ts'
+import { toStorable } from '../persistence/storable.ts'
+import { toRecordedError } from './recorded-error.ts'
 
 /**
  * What XState's `getPersistedSnapshot()` gives, without its walk over the whole context: actor references stay as they are and
@@ -7,10 +9,16 @@ import { PerdureError } from '../errors.ts'
  */
 export function readPersisted(actor: AnyActorRef): unknown {
   const snapshot: unknown = actor.getSnapshot()
-  if (!isMachineSnapshot(snapshot)) return actor.getPersistedSnapshot()
+  if (!isMachineSnapshot(snapshot)) return toStorableFailure(actor.getPersistedSnapshot())
   const children: Record<string, unknown> = {}
   for (const [id, child] of Object.entries<AnyActorRef | undefined>(snapshot.children)) {
     if (child === undefined) continue
+    if (id === 'undefined' && child.id !== id)
+      throw new PerdureError(
+        'VALUE_NOT_STORABLE',
+        `Cannot store the child actor that \`${actor.id}\` spawned without an id: XState keeps one of them only, and finds it under no name. Give \`spawnChild\` an \`id\`.`,
+        { details: { path: ['children', id] } },
+      )
     if (typeof child.src !== 'string')
       throw new PerdureError(
         'VALUE_NOT_STORABLE',
@@ -22,7 +30,49 @@ export function readPersisted(actor: AnyActorRef): unknown {
     children[id] = { snapshot: readPersisted(child), src: child.src, systemId, syncSnapshot }
   }
   const { status, output, error, value, context } = snapshot
-  return { status, output, error, value, context, historyValue: toHistory(snapshot.historyValue), children }
+  return {
+    status,
+    output,
+    error: toStorableError(error),
+    value,
+    context,
+    historyValue: toHistory(snapshot.historyValue),
+    children,
+  }
+}
+
+/** Whether a part of it goes on by itself: a promise, callback, observable or step that is under way. Machines and stores wait. */
+export function hasLiveParts(actor: AnyActorRef): boolean {
+  const snapshot: unknown = actor.getSnapshot()
+  if ((snapshot as { readonly status: string }).status !== 'active') return false // any snapshot has one
+  if (!isMachineSnapshot(snapshot)) return 'start' in (actor as AnyActorRef & { readonly logic: object }).logic
+  for (const id in snapshot.children) {
+    const child: AnyActorRef | undefined = snapshot.children[id]
+    if (child !== undefined && hasLiveParts(child)) return true
+  }
+  return false
+}
+
+function toStorableFailure(persisted: Snapshot<unknown>): Snapshot<unknown> {
+  return persisted.status === 'error' ? { ...persisted, error: toStorableError(persisted.error) } : persisted
+}
+
+const storableErrors = new WeakMap<object, unknown>()
+
+/** What a machine threw need not be storable, and that it failed is to be recorded all the same. The same error gives the same value. */
+function toStorableError(error: unknown): unknown {
+  if (typeof error !== 'object' || error === null) return typeof error === 'function' ? toRecordedError(error) : error
+  if (!storableErrors.has(error)) storableErrors.set(error, isStorable(error) ? error : toRecordedError(error))
+  return storableErrors.get(error)
+}
+
+function isStorable(value: unknown): boolean {
+  try {
+    toStorable(value)
+    return true
+  } catch {
+    return false
+  }
 }
 
 const isMachineSnapshot = (value: unknown): value is AnyMachineSnapshot =>

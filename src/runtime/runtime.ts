@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { AnyStateMachine } from 'xstate'
 import { PerdureError } from '../errors.ts'
 import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
@@ -6,15 +7,23 @@ import { assertRunId } from '../persistence/keys.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
 import { createClaims } from './claims.ts'
+import type { Clock } from './clock.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
 import { createEffects } from './effects.ts'
 import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import { type FlowRequest, runFlow } from './flow-run.ts'
+import { createIdle, type IdlePolicy } from './idle.ts'
+import { createInspection, type InspectionObserver } from './inspection.ts'
 import { tell, unheard } from './listener.ts'
+import { createMachineRegistry, type MachineEntry } from './machine-registry.ts'
+import { createMachines, type StartOptions } from './machines.ts'
+import type { Run } from './run.ts'
+import { listRuns, type RunFilter, type RunInfo } from './run-list.ts'
 import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
+import { createTimerQueue } from './timer-queue.ts'
 import type { TurnResult } from './turn.ts'
 
 /** An open store and the runs that live in it. One process at a time has a store open. */
@@ -26,25 +35,57 @@ export interface Runtime extends AsyncDisposable {
    * Names an ordinary async function, so that its runs are found again. Errors: `FLOW_DUPLICATE` when the name is taken.
    */
   flow<TInput, TOutput>(name: string, fn: FlowFunction<TInput, TOutput>): Flow<TInput, TOutput>
+  /**
+   * Starts a run of a machine, which must be one of `machines`. When it resolves, the run is on disk. An id that there is: with the same input it is
+   * that run; with another, `RUN_CONFLICT`. Errors: `MACHINE_UNKNOWN`, `RUN_CONFLICT`, `RUN_ID_INVALID`, `VALUE_NOT_STORABLE`, `STORE_*`.
+   */
+  start<TMachine extends AnyStateMachine>(machine: TMachine | string, options?: StartOptions<TMachine>): Promise<Run<TMachine>>
+  /** A handle of the run of that id. Whether there is one shows when it is asked. Errors: `RUN_ID_INVALID`. */
+  get<TMachine extends AnyStateMachine = AnyStateMachine>(id: string): Run<TMachine>
+  /** The runs of the store, without loading them: a page at a time is in memory. */
+  runs(filter?: RunFilter): AsyncIterable<RunInfo>
+  /**
+   * Activates the runs of machines that have work: messages, steps that were in flight, deadlines that have come; and from then on those that get some.
+   * Resolves when the first are in memory. Opening does it, unless `autoResume` is false.
+   */
+  resume(): Promise<void>
+  /**
+   * Removes all records of a run. False: there was none. Errors: `RUN_CONFLICT` while it is in use.
+   */
+  delete(id: string): Promise<boolean>
+  /** Tells XState's inspection events of all active runs from now on. The actors' ids are the same in every process: `<run>/<child>`. */
+  inspect(observer: InspectionObserver): { unsubscribe(): void }
   /** Hears every event from now on. A listener that throws does not disturb the run: its error becomes an `uncaughtException`. */
   subscribe(listener: EventListener): { unsubscribe(): void }
   /**
-   * Ends what is in flight as a crash would, writes what had settled, and lets go of the store. Safe to call twice.
+   * Ends what is in flight as a crash would, writes what had settled, and lets go of the store. Safe to call twice. `signal` gives up waiting for it
+   * with `ABORTED`; closing goes on.
    */
-  close(): Promise<void>
+  close(options?: { readonly signal?: AbortSignal }): Promise<void>
 }
 
 /** What {@link createRuntime} puts together. */
 export interface RuntimeParts {
   readonly store: Store
   readonly durability: 'disk' | 'process'
-  readonly now: () => number
+  readonly clock: Clock
+  readonly machines: readonly MachineEntry[]
+  readonly autoResume: boolean
+  readonly resumeConcurrency: number
+  readonly idle: IdlePolicy
+  readonly inspect: InspectionObserver | undefined
   /** Hears every event, and is closed with the runtime. */
   readonly reporter: Reporter
   readonly onEvent: EventListener | undefined
 }
 
-export function createRuntime({ store, durability, now, reporter, onEvent }: RuntimeParts): Runtime {
+export function createRuntime({ store, durability, clock, reporter, onEvent, ...parts }: RuntimeParts): Runtime {
+  const registry = createMachineRegistry(parts.machines)
+  const inspection = createInspection()
+  if (parts.inspect !== undefined) inspection.observe(parts.inspect)
+  const timers = createTimerQueue(clock)
+  const now = (): number => clock.now()
+  let messages = 0
   const listeners = new Set<EventListener>(onEvent === undefined ? [reporter] : [reporter, onEvent])
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
@@ -59,7 +100,12 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
     effects: createEffects(),
     claim: createClaims(),
     within: new AsyncLocalStorage(),
+    clock,
     now,
+    timers,
+    inspection,
+    nextMessage: () => `${pad(store.epoch)}.${pad(messages++)}`,
+    onMessages: (runs) => machines.takeMessages(runs),
     closing: closing.signal,
     emit(event) {
       const complete = { ...event, time: now() }
@@ -75,13 +121,16 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
       )
   }
 
+  const machines = createMachines({ services, registry, assertOpen, ...parts })
+
+  const idleSessions = createIdle(clock, parts.idle, (session: OpenSession) => session.passivate())
   const findSession = (name: string, id: string): OpenSession & { readonly runId: string } => {
     assertRunId(id)
     const runId = `${name}/${id}`
     assertRunId(runId)
     let session = sessions.get(runId)
     if (session === undefined) {
-      session = openSession(services, runId, name)
+      session = openSession(services, runId, name, idleSessions.add)
       sessions.set(runId, session)
     }
     return { ...session, runId }
@@ -153,24 +202,61 @@ export function createRuntime({ store, durability, now, reporter, onEvent }: Run
       }
     },
 
+    start: (machine, startOptions = {}) => machines.start(machine, startOptions),
+    get: (id) => machines.get(id),
+    runs(filter = {}) {
+      assertOpen()
+      return listRuns(store, filter)
+    },
+    resume: () => machines.resume(),
+    delete: (id) => machines.delete(id),
+    inspect: (observer) => inspection.observe(observer),
+
     subscribe(listener) {
       listeners.add(listener)
       return { unsubscribe: () => void listeners.delete(listener) }
     },
 
-    close() {
+    async close({ signal } = {}) {
       closed ??= (async () => {
-        closing.abort(new PerdureError('STORE_CLOSED', `The runtime of \`${store.location}\` was closed.`))
+        const error = new PerdureError('STORE_CLOSED', `The runtime of \`${store.location}\` was closed.`)
+        closing.abort(error)
+        idleSessions.close()
+        await machines.stop(error)
         await Promise.all([...sessions.values()].map((session) => session.stop()))
         await Promise.allSettled([...running.values()].map(({ result }) => result))
         await services.committer.idle()
+        timers.close()
+        inspection.close()
         await store.close()
       })().finally(() => reporter.close())
-      return closed
+      await untilAborted(closed, signal, store.location)
     },
 
     async [Symbol.asyncDispose]() {
       await this.close()
     },
+  }
+}
+
+/** Of one length, so that the order of the texts is that of the numbers. */
+const pad = (number: number): string => String(number).padStart(16, '0')
+
+/** Settles as `closing` does, or fails once `signal` aborts. */
+async function untilAborted(closing: Promise<void>, signal: AbortSignal | undefined, location: string): Promise<void> {
+  if (signal === undefined) return closing
+  const aborted = Promise.withResolvers<never>()
+  const onAbort = (): void =>
+    aborted.reject(
+      new PerdureError('ABORTED', `Waiting for the runtime of \`${location}\` to close was aborted. It goes on closing.`, {
+        cause: signal.reason,
+      }),
+    )
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([closing, aborted.promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }

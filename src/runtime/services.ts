@@ -1,8 +1,11 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { Committer } from '../persistence/commit.ts'
 import type { Store } from '../persistence/store.ts'
+import type { Clock } from './clock.ts'
 import type { Effects } from './effects.ts'
 import type { EmittedEvent } from './events.ts'
+import type { Inspection } from './inspection.ts'
+import type { TimerQueue } from './timer-queue.ts'
 
 /** What the rooms of one open runtime share. */
 export interface Services {
@@ -13,8 +16,16 @@ export interface Services {
   readonly claim: (run: string) => () => void
   /** The conversations whose tool calls the current code is part of: none of them can be waited for. */
   readonly within: AsyncLocalStorage<readonly string[]>
+  readonly clock: Clock
   /** The time in epoch milliseconds. */
   readonly now: () => number
+  /** The deadlines of all runs in memory. */
+  readonly timers: TimerQueue
+  readonly inspection: Inspection
+  /** A number above all that were given before, in this process and in earlier ones: the order of the messages between runs. */
+  readonly nextMessage: () => string
+  /** There are new messages on disk for these runs. */
+  readonly onMessages: (runs: ReadonlySet<string>) => void
   readonly emit: (event: EmittedEvent) => void
   /** Aborts when the runtime closes: what is in flight then stays unfinished, as after a crash. */
   readonly closing: AbortSignal

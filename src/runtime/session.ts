@@ -10,6 +10,8 @@ import { type TurnResult, toCheckpointName } from './turn.ts'
 /** A conversation that is shared by all who ask for its id. */
 export interface OpenSession {
   run(agent: Agent, strategy: CheckpointStrategy, prompt: string, options: SessionTurnOptions): Promise<TurnResult>
+  /** Drops the conversation from memory until the next turn, unless one is under way. False: it could not. */
+  passivate(): boolean
   stop(): Promise<void>
 }
 
@@ -25,10 +27,19 @@ interface Request {
   readonly options: SessionTurnOptions
 }
 
-export function openSession(services: Services, runId: string, name: string): OpenSession {
+/** `onTurn` is called after each turn. */
+export function openSession(
+  services: Services,
+  runId: string,
+  name: string,
+  onTurn: (session: OpenSession) => void,
+): OpenSession {
   const { emit, closing } = services
   const queue = createQueue()
   let opened: Promise<Conversation> | undefined
+  /** Resolves when the conversation that was dropped has let go of its run. */
+  let dropped: Promise<void> = Promise.resolve()
+  let turns = 0
   /** The last turn without an id that was matched with what is asked now, or begun. */
   let cursor = 0
 
@@ -87,14 +98,14 @@ export function openSession(services: Services, runId: string, name: string): Op
     }
   }
 
-  const run: OpenSession['run'] = async (agent, strategy, prompt, options) => {
+  const runTurn: OpenSession['run'] = async (agent, strategy, prompt, options) => {
     assertNotWithin(runId, services.within.getStore())
     return queue(async () => {
       const request: Request = { agent, strategy, prompt, options, fingerprint: toTurnFingerprint(agent, prompt) }
       const follow = (turn: number): void => {
         if (options.id === undefined) cursor = turn
       }
-      opened ??= openConversation(services, runId, name, 'session')
+      opened ??= dropped.then(() => openConversation(services, runId, name, 'session'))
       try {
         const conversation = await opened
         const turn = await match(conversation, request)
@@ -126,12 +137,29 @@ export function openSession(services: Services, runId: string, name: string): Op
     }, options.signal)
   }
 
-  return {
-    run,
+  const session: OpenSession = {
+    async run(agent, strategy, prompt, options) {
+      turns++
+      try {
+        return await runTurn(agent, strategy, prompt, options)
+      } finally {
+        turns--
+        if (turns === 0) onTurn(session)
+      }
+    },
+    passivate() {
+      if (turns > 0) return false
+      const last = opened
+      opened = undefined
+      dropped = dropped.then(async () => (await last?.catch(() => undefined))?.stop())
+      return true
+    },
     async stop() {
       const conversation = await opened?.catch(() => undefined)
       await conversation?.stop()
       await queue(async () => {})
+      await dropped
     },
   }
+  return session
 }

@@ -2,6 +2,7 @@ import { type AgentContext, type AgentEvent, readHistory } from '../machines/age
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
 import type { TurnPlan } from './conversation.ts'
+import type { ActorRecord } from './durable-actor.ts'
 import type { Services } from './services.ts'
 import { toAborted } from './turn.ts'
 import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
@@ -31,15 +32,15 @@ export async function startTurn(
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
   const { maxSteps } = agent.profile
-  const stored = await log.loadSnapshot()
-  // The snapshot was written by `readPersisted` of an agent machine, and its checksums are right.
-  const context = current?.context ?? (stored as { readonly context: AgentContext } | undefined)?.context
+  // Written by a durable actor of an agent's machine, and its checksums are right.
+  const stored = (await log.loadSnapshot()) as (ActorRecord & { readonly actor: { readonly context: AgentContext } }) | undefined
+  const context = current?.context ?? stored?.actor.context
 
   const stopCurrent = (): void => current?.stop(toAborted(`Run \`${log.id}\``, undefined))
   const reuse = (): Activation => {
     if (current?.agent === agent) return current
     stopCurrent()
-    return activate(services, log, agent, stored === undefined ? { input: { maxSteps } } : { snapshot: stored })
+    return activate(services, log, agent, stored === undefined ? { input: { maxSteps } } : { record: stored })
   }
 
   const again = reason === 'resumed' || reason === 'retried' ? recorded : undefined

@@ -10,6 +10,11 @@ export interface StoreContractOptions {
    * tests of what lasts are skipped.
    */
   readonly reopen?: (location: string) => Promise<Store>
+  /**
+   * Opens the store that is open at this location a second time, from another process and against its lock: as happens to a process that
+   * slept and was taken for dead. Closed by what is returned. Without it nobody else can get at the store, and the tests of the fence are skipped.
+   */
+  readonly supersede?: (location: string) => Promise<() => Promise<void>>
 }
 
 const encoder = new TextEncoder()
@@ -59,6 +64,7 @@ export function storeContract(name: string, open: () => Promise<Store>, options:
     iteration(check)
     lifetime(check)
     lasting(open, options.reopen)
+    ownership(open, options)
   })
 }
 
@@ -253,6 +259,21 @@ function iteration(check: Check): void {
 const isClosed = (error: unknown): boolean => isPerdureError(error, 'STORE_CLOSED')
 
 function lifetime(check: Check): void {
+  check('compacting loses nothing, also beside writes', async (store) => {
+    const keys = Array.from({ length: 1_000 }, (_, index) => `k${String(index).padStart(4, '0')}`)
+    await store.write(keys.map((key) => put(key, new Uint8Array(1_000).fill(7))))
+    await store.write(keys.slice(0, 900).map(del))
+    const compacted = store.compact()
+    await store.write([put('meanwhile')])
+    await compacted
+    await store.compact({ gte: 'k', lt: 'l' })
+    await store.compact({ gte: 'l', lt: 'k' })
+    assert.deepEqual(await keysOf(store, everything), [...keys.slice(900), 'meanwhile'])
+    await assert.rejects(store.compact({ gte: 'half \ud83d', lt: 'z' }), TypeError)
+    await store.close()
+    await assert.rejects(store.compact(), isClosed)
+  })
+
   check('a closed store refuses everything but closing', async (store) => {
     await store.write([put('a')])
     const begun = store.entries(everything)[Symbol.asyncIterator]()
@@ -318,6 +339,54 @@ function lasting(open: () => Promise<Store>, reopen: StoreContractOptions['reope
     const again = await reopen(store.location)
     try {
       assert.equal((await keysOf(again, everything)).length, 50)
+    } finally {
+      await again.close()
+    }
+  })
+}
+
+const isFenced = (error: unknown): boolean => isPerdureError(error, 'STORE_FENCED')
+
+function ownership(open: () => Promise<Store>, { reopen, supersede }: StoreContractOptions): void {
+  it('each opening has an epoch of its own, above all before', async () => {
+    let store = await open()
+    try {
+      assert.ok(Number.isSafeInteger(store.epoch) && store.epoch >= 1, String(store.epoch))
+      for (let opening = 0; reopen !== undefined && opening < 3; opening += 1) {
+        const { epoch, location } = store
+        await store.close()
+        store = await reopen(location)
+        assert.ok(store.epoch > epoch, `${store.epoch} after ${epoch}`)
+      }
+    } finally {
+      await store.close()
+    }
+  })
+
+  const skip = reopen === undefined || supersede === undefined ? 'nobody else can open this store' : false
+
+  it('a store that somebody else has opened refuses everything but closing, and changes nothing (P7)', { skip }, async () => {
+    if (reopen === undefined || supersede === undefined) return
+    const store = await open()
+    const { location, epoch } = store
+    await store.write([put('before')])
+    const release = await supersede(location)
+    const queued = await Promise.allSettled(['one', 'two'].map((key) => store.write([put(key), del('before')])))
+    for (const outcome of queued) assert.ok(outcome.status === 'rejected' && isFenced(outcome.reason))
+    await assert.rejects(store.write([put('three')], { sync: false }), isFenced)
+    await assert.rejects(store.write([]), isFenced)
+    await assert.rejects(store.compact(), isFenced)
+    await assert.rejects(store.get('before'), isFenced)
+    await assert.rejects(store.getMany(['before']), isFenced)
+    await assert.rejects(keysOf(store, everything), isFenced)
+    await store.close()
+    await store.close()
+    await assert.rejects(store.write([put('four')]), isClosed)
+    await release()
+    const again = await reopen(location)
+    try {
+      assert.deepEqual(await keysOf(again, everything), ['before'])
+      assert.ok(again.epoch > epoch + 1, `${again.epoch} after ${epoch} and another`)
     } finally {
       await again.close()
     }

@@ -55,7 +55,7 @@ async function live(
   await using runtime = await openRuntime({
     directory,
     log: 'silent',
-    now,
+    clock: { now, setTimeout, clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout) },
     onEvent: createReporter({ format: 'pretty', stream, env: {} }),
   })
   runtime.subscribe(ledger.listener)

@@ -87,6 +87,64 @@ describe('a range', () => {
   })
 })
 
+const time = fc.oneof(fc.nat({ max: 20 }), fc.nat({ max: Number.MAX_SAFE_INTEGER }))
+
+describe('an index by time', () => {
+  for (const [name, toKey, toRange, parse] of [
+    ['of wakes', keys.wakeKey, keys.wakeRange, keys.toWake],
+    ['of ends', keys.endedKey, keys.endedRange, keys.toEnded],
+  ] as const) {
+    // `as const`: tuples
+    it(`${name} leads back to its time and run, in the order of time`, () => {
+      fc.assert(
+        fc.property(run, run, time, time, fc.integer({ min: -1, max: 20 }), (one, other, early, late, until) => {
+          const key = toKey(early, one)
+          assert.deepEqual(parse(key), { time: early, run: one })
+          assert.match(key, /^[wf]\/\d{16}\/[!-.0-~]+$/)
+          if (early !== late) assert.equal(key < toKey(late, other), early < late)
+          assert.equal(key === toKey(early, other), one === other)
+          assert.equal(isWithin(key, toRange()), true)
+          assert.equal(isWithin(key, toRange(until)), early <= until)
+        }),
+        { numRuns: 2_000 },
+      )
+    })
+  }
+
+  it('has whole milliseconds from 0 on, never earlier than they were', () => {
+    assert.equal(keys.wakeKey(1.2, 'a'), 'w/0000000000000002/a')
+    assert.equal(keys.wakeKey(-5, 'a'), 'w/0000000000000000/a')
+    assert.equal(isWithin(keys.wakeKey(1.2, 'a'), keys.wakeRange(1.9)), false)
+    assert.equal(isWithin(keys.wakeKey(1.2, 'a'), keys.wakeRange(2)), true)
+  })
+})
+
+describe('the records beside a run’s own', () => {
+  it('are of one run, whatever the names are, and lead back to it', () => {
+    const number = fc.nat({ max: 999 }).map((n) => String(n).padStart(6, '0'))
+    fc.assert(
+      fc.property(run, run, step, step, number, (one, other, event, another, seq) => {
+        assert.deepEqual(keys.toInbox(keys.inboxKey(one, seq)), { run: one, number: seq })
+        assert.equal(isWithin(keys.inboxKey(one, seq), keys.inboxRange(other)), one === other)
+        assert.equal(isWithin(keys.inboxKey(one, seq), keys.inboxRange()), true)
+        assert.equal(keys.toDeletion(keys.deletionKey(one)), one)
+        assert.equal(isWithin(keys.deletionKey(one), keys.deletionRange()), true)
+        assert.equal(keys.eventKey(one, event) === keys.eventKey(other, another), one === other && event === another)
+        assert.match(keys.eventKey(one, event), /^[!-~]+$/)
+        for (const key of [keys.baseKey(one), keys.deltaKey(one, 3), keys.stepKey(one, event), keys.eventKey(one, event)]) {
+          assert.equal(isWithin(key, keys.recordRange(other)), one === other)
+          assert.equal(isWithin(key, keys.allRecords()), true)
+        }
+        for (const key of [keys.headKey(one), keys.inboxKey(one, seq), keys.wakeKey(0, one), keys.deletionKey(one)])
+          assert.equal(isWithin(key, keys.allRecords()), false)
+        assert.equal(isWithin(keys.headKey(one), keys.headsWithin(other)), one.startsWith(`${other}/`))
+        assert.equal(isWithin(keys.headKey(`${other}/${one}`), keys.headsWithin(other)), true)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+})
+
 describe('a run id', () => {
   it('is a string of 1 to 500 well-formed characters without control characters', () => {
     for (const id of ['a', '.', '..', 'a/b', '%', 'x'.repeat(500), '😀']) keys.assertRunId(id)

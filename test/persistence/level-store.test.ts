@@ -40,7 +40,7 @@ const ioError = (text: string): Error => Object.assign(new Error(`IO error: /d/0
 describe('the Level adapter', () => {
   it('has one write under way at a time', async () => {
     const database = new GatedLevel()
-    const store = createLevelStore(database, { location: 'gated' })
+    const store = createLevelStore(database, { location: 'gated', epoch: 1 })
     await database.open()
     const writes = [store.write([put('a')]), store.write([put('b')])]
     const first = await database.arrived()
@@ -55,7 +55,7 @@ describe('the Level adapter', () => {
   it('refuses the writes that waited behind one that failed, and those that come later', async () => {
     const database = new GatedLevel()
     await database.open()
-    const store = createLevelStore(database, { location: 'gated' })
+    const store = createLevelStore(database, { location: 'gated', epoch: 1 })
     const good = store.write([put('good')])
     ;(await database.arrived()).resolve()
     await good
@@ -78,7 +78,7 @@ describe('the Level adapter', () => {
   it('names other failures STORE_WRITE_FAILED, with their cause', async () => {
     const database = new GatedLevel()
     await database.open()
-    const store = createLevelStore(database, { location: 'gated' })
+    const store = createLevelStore(database, { location: 'gated', epoch: 1 })
     const cause = ioError('Input/output error')
     const outcome = Promise.allSettled([store.write([put('a')])])
     ;(await database.arrived()).reject(cause)
@@ -96,7 +96,7 @@ describe('the Level adapter', () => {
     const onClosed = (): void => {
       closings += 1
     }
-    const store = createLevelStore(database, { location: 'gated', onClosed })
+    const store = createLevelStore(database, { location: 'gated', epoch: 1, onClosed })
     const outcomes = Promise.allSettled([store.write([put('a')]), store.write([put('b')]), store.close(), store.close()])
     ;(await database.arrived()).reject(ioError('No space left on device'))
     const ends = (await outcomes).map((outcome) => (outcome.status === 'rejected' ? outcome.reason.code : 'fulfilled'))
@@ -120,7 +120,7 @@ describe('the Level adapter', () => {
     }
     const database = new CountingLevel({ storeEncoding: 'view', valueEncoding: 'view' })
     await database.open()
-    await using store = createLevelStore(database, { location: 'memory' })
+    await using store = createLevelStore(database, { location: 'memory', epoch: 1 })
     await store.write([put('a'), put('b')])
     assert.equal(held, 0)
     const entries = store.entries({ gte: 'a', lt: 'z' })
@@ -138,7 +138,7 @@ describe('the Level adapter', () => {
   it('does not end writing because of a wrong argument', async () => {
     const database = new MemoryLevel<string, Uint8Array>({ storeEncoding: 'view', valueEncoding: 'view' })
     await database.open()
-    await using store = createLevelStore(database, { location: 'memory' })
+    await using store = createLevelStore(database, { location: 'memory', epoch: 1 })
     await assert.rejects(store.write([put('')]), TypeError)
     await store.write([put('a')])
   })

@@ -80,18 +80,66 @@ describe('a run log', () => {
     const { store, create } = await openRoom()
     const log = create()
     log.putStep('a', step(1))
-    log.follow(() => ({ state: 'ready' }))
+    log.follow(() => ({ state: 'ready', text: 'x'.repeat(1_000) }))
     await log.commit()
     assert.equal(store.writes.length, 1)
     assert.deepEqual(
       store.writes[0]?.operations.map(({ key }) => key),
       ['r/run%201/s/a', 'r/run%201/b', 'h/run%201'],
     )
+  })
+
+  it('writes nothing when nothing has changed, and the head alone when only that has', async () => {
+    const { store, create } = await openRoom()
+    const log = create()
+    log.follow(() => 'the same')
+    await log.commit()
+    await log.commit()
+    assert.equal(store.writes.length, 1)
+    log.update({ data: 1 })
     await log.commit()
     assert.deepEqual(
       store.writes[1]?.operations.map(({ key }) => key),
       ['h/run%201'],
     )
+  })
+
+  it('keeps the indexes of its head', async () => {
+    const { store, create } = await openRoom()
+    const log = create()
+    log.update({ wakeAt: 5 })
+    await log.commit()
+    log.update({ wakeAt: 7 })
+    await log.commit()
+    log.update({ wakeAt: undefined, endedAt: 9 })
+    await log.commit()
+    assert.deepEqual(
+      store.writes.map(({ operations }) => operations.map(({ type, key }) => `${type} ${key}`)),
+      [
+        ['put w/0000000000000005/run%201', 'put h/run%201'],
+        ['del w/0000000000000005/run%201', 'put w/0000000000000007/run%201', 'put h/run%201'],
+        ['del w/0000000000000007/run%201', 'put f/0000000000000009/run%201', 'put h/run%201'],
+      ],
+    )
+  })
+
+  it('does what is staged with the next commit, and tells when it is on disk', async () => {
+    const { store, create } = await openRoom()
+    const log = create()
+    const told: number[] = []
+    log.follow(
+      () => 1,
+      () => told.push(store.writes.length),
+    )
+    log.stage({ type: 'del', key: 'i/x/1' })
+    await log.commit()
+    log.stage({ type: 'del', key: 'i/x/2' })
+    await log.commit()
+    assert.deepEqual(
+      store.writes.map(({ operations }) => operations.filter(({ type }) => type === 'del').map(({ key }) => key)),
+      [['i/x/1'], ['i/x/2']],
+    )
+    assert.deepEqual(told, [1, 2])
   })
 
   it('tells the runs of a store in order, one that is damaged as its error', async () => {

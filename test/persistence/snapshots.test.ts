@@ -48,6 +48,39 @@ describe('a snapshot', () => {
     assert.deepEqual(again.write(again.value), [])
   })
 
+  it('is kept in the end of its chain while it is small, and begins a chain when it has grown', async () => {
+    const store = await openHeldStore()
+    const log = createSnapshotLog(RUN)
+    const shared = { a: [1] }
+    assert.deepEqual(log.write({ x: shared, y: shared, big: 1n, none: undefined }), [])
+    const { end } = log
+    assert.deepEqual(log.write({ x: shared, y: shared, big: 1n, none: undefined }), [])
+    assert.equal(log.end, end, 'nothing has changed')
+    const small = await load(store, log)
+    assert.deepEqual(small.value, { x: shared, y: shared, big: 1n, none: undefined })
+    assert.deepEqual(small.write({ x: { a: [1] }, y: { a: [1] }, big: 1n, none: undefined }), [])
+
+    const grown = { x: 'x'.repeat(2_000) }
+    const operations = small.write(grown)
+    assert.deepEqual(
+      operations.map(({ type, key }) => `${type} ${key}`),
+      [`put ${baseKey(RUN)}`],
+    )
+    assert.equal(small.end.inline, undefined)
+    await store.write(operations)
+    assert.deepEqual((await load(store, small)).value, grown)
+  })
+
+  it('that is small and damaged is noticed', async () => {
+    const store = await openHeldStore()
+    const log = createSnapshotLog(RUN)
+    log.write({ a: 1 })
+    await assert.rejects(
+      loadSnapshotLog(store, RUN, { ...log.end, inline: new Uint8Array([0xc1]) }),
+      (error) => isPerdureError(error, 'RUN_CORRUPT') && error.details.run === RUN,
+    )
+  })
+
   it('is undefined before the first', async () => {
     const store = await openHeldStore()
     const log = await loadSnapshotLog(store, RUN, { seq: 0, checksum: 0 })
@@ -180,7 +213,7 @@ describe('a damaged chain is noticed', () => {
     await store.write([{ type: 'put', key: deltaKey(RUN, 4), value: await read(older.store, deltaKey(RUN, 4)) }])
     await assertNoticed(store, log, /ends at record 4 instead of 4|does not follow/)
     await store.write([{ type: 'put', key: deltaKey(RUN, 3), value: await read(store, deltaKey(RUN, 3)) }])
-    const base = createSnapshotLog(RUN).write({ other: true })
+    const base = createSnapshotLog(RUN).write({ other: 'x'.repeat(1_000) })
     const again = await openChain(3)
     await again.store.write(base)
     await assertNoticed(again.store, again.log, /does not follow/)

@@ -9,9 +9,12 @@ import { openMemoryStore } from '../../src/persistence/memory.ts'
 import type { Store } from '../../src/persistence/store.ts'
 import { NO_STANDING } from '../../src/runtime/attempt.ts'
 import { createClaims } from '../../src/runtime/claims.ts'
+import { systemClock } from '../../src/runtime/clock.ts'
 import { openConversation } from '../../src/runtime/conversation.ts'
 import { toTurnFingerprint } from '../../src/runtime/durable-agent.ts'
 import { createEffects } from '../../src/runtime/effects.ts'
+import { createInspection } from '../../src/runtime/inspection.ts'
+import { createTimerQueue } from '../../src/runtime/timer-queue.ts'
 import {
   callNote,
   createRuntimeRoom,
@@ -182,6 +185,8 @@ test('bytes written by a turn do not grow with the conversation', async () => {
   const isBase = (key: string): boolean => key.endsWith('/b')
   const counting: Store = {
     location: store.location,
+    epoch: store.epoch,
+    compact: (range) => store.compact(range),
     get: (key) => store.get(key),
     getMany: (keys) => store.getMany(keys),
     entries: (range) => store.entries(range),
@@ -197,13 +202,19 @@ test('bytes written by a turn do not grow with the conversation', async () => {
     [Symbol.asyncDispose]: () => store.close(),
   }
   const closing = new AbortController()
+  const clock = { ...systemClock, now: () => 1_700_000_000_000 }
   const services = {
     store: counting,
     committer: createCommitter(counting, { sync: false }),
     effects: createEffects(),
     claim: createClaims(),
     within: new AsyncLocalStorage<readonly string[]>(),
-    now: () => 1_700_000_000_000,
+    clock,
+    now: clock.now,
+    timers: createTimerQueue(clock),
+    inspection: createInspection(),
+    nextMessage: () => '',
+    onMessages: () => {},
     emit: () => {},
     closing: closing.signal,
   }

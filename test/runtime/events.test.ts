@@ -14,7 +14,9 @@ describe('events', () => {
 
   test('tell a run from its start to its end, at the time that it is', async () => {
     let time = 1000
-    const runtime = await room.open(undefined, { now: () => time++ })
+    const runtime = await room.open(undefined, {
+      clock: { now: () => time++, setTimeout, clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout) },
+    })
     const { note } = noteTool()
     const agent = runtime.durable(testAgent(scriptedModel(noteRounds(1)), {}, [note]))
     const flow = runtime.flow('flow', async (_input: undefined, { step }) => {

@@ -22,6 +22,7 @@ export async function openHeldStore(): Promise<HeldStore> {
   let arrival = Promise.withResolvers<void>()
   const held: HeldStore = {
     location: 'memory',
+    epoch: store.epoch,
     writes: [],
     readBytes: 0,
     hold() {
@@ -56,6 +57,7 @@ export async function openHeldStore(): Promise<HeldStore> {
       }
       await store.write(operations, options)
     },
+    compact: (range) => store.compact(range),
     close: () => store.close(),
     [Symbol.asyncDispose]: () => store.close(),
   }

@@ -3,6 +3,7 @@ import type { ModelRequest } from 'perdure'
 import {
   type Agent,
   buildAgent,
+  type Clock,
   type Model,
   openRuntime,
   type Profile,
@@ -23,7 +24,7 @@ export interface RecordedRuntime extends Runtime {
 export interface RuntimeRoom {
   readonly room: TempRoom
   /** Opens a runtime; without a directory in a new one. Closed at the latest when the room is. */
-  open(directory?: string, options?: { readonly now?: () => number }): Promise<RecordedRuntime>
+  open(directory?: string, options?: { readonly clock?: Clock }): Promise<RecordedRuntime>
   remove(): Promise<void>
 }
 

@@ -1,5 +1,8 @@
+import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -12,6 +15,11 @@ export interface StoreChild {
   readonly lines: AsyncIterableIterator<string>
   /** The next line; `undefined` when it has ended. */
   readonly line: () => Promise<string | undefined>
+  /** Gives it a line of input. */
+  readonly tell: (line: string) => void
+  /** SIGSTOP, and SIGCONT: it sleeps in between. */
+  readonly pause: () => void
+  readonly wake: () => void
   /** SIGKILL, to the process itself. Its `lines` still yield what it said before. */
   readonly kill: () => void
   /** Lets it close its store and end. */
@@ -19,7 +27,7 @@ export interface StoreChild {
 }
 
 /** Starts `store-process.ts` on a directory; `wrapper` is a command to run it under, such as strace. */
-export function startStoreChild(directory: string, task: 'hold' | 'write', wrapper: readonly string[] = []): StoreChild {
+export function startStoreChild(directory: string, task: 'hold' | 'write' | 'obey', wrapper: readonly string[] = []): StoreChild {
   const [command = process.execPath, ...args] = [...wrapper, process.execPath, program, directory, task]
   // strace counts calls per thread: with one, the n-th call is the n-th of the store.
   const env = wrapper.length === 0 ? process.env : { ...process.env, UV_THREADPOOL_SIZE: '1' }
@@ -34,10 +42,24 @@ export function startStoreChild(directory: string, task: 'hold' | 'write', wrapp
       const next = await lines.next()
       return next.done === true ? undefined : next.value
     },
+    tell: (line) => void child.stdin?.write(`${line}\n`),
+    pause: () => void child.kill('SIGSTOP'),
+    wake: () => void child.kill('SIGCONT'),
     kill: () => void child.kill('SIGKILL'),
     finish: async () => {
       child.stdin?.end()
       await ended
     },
   }
+}
+
+/**
+ * Breaks the lock of an open store, as a person does who takes its owner for dead, and opens it in another process, which has it
+ * until it is told to finish.
+ */
+export async function takeOver(directory: string, task: 'hold' | 'obey' = 'hold'): Promise<StoreChild> {
+  await rm(join(directory, 'LOCK'))
+  const child = startStoreChild(directory, task)
+  assert.equal(await child.line(), 'open')
+  return child
 }

@@ -1,0 +1,181 @@
+import {
+  type Actor,
+  type ActorOptions,
+  type AnyActorRef,
+  type AnyStateMachine,
+  createActor,
+  type InputFrom,
+  type InspectionEvent,
+  type Snapshot,
+} from 'xstate'
+import { provideSteps, readStepKey } from '../actors/step.ts'
+import type { RunLog } from '../persistence/run-log.ts'
+import { type DurableTimers, type StoredTimer, takeOverTimers, toPath } from './durable-timers.ts'
+import { toMessageOperation } from './message.ts'
+import { hasLiveParts, readPersisted } from './persisted.ts'
+import { markRoot, restoreActor, startRestored } from './restore.ts'
+import type { Services } from './services.ts'
+import { createStepHost, type StepObserver } from './step-host.ts'
+
+/**
+ * An XState actor each of whose changes is committed: its snapshot, its timers, its steps and its messages to other runs, in one batch (P5). Machines of
+ * users and agents run in the same way.
+ */
+export interface DurableActor<TMachine extends AnyStateMachine> {
+  readonly actor: Actor<TMachine>
+  /** When it goes on by itself: 0 while a promise, callback, observable or step of it is under way; else its earliest deadline. */
+  readonly wakeAt: number | undefined
+  start(): void
+  /**
+   * Ends what is in flight, as a crash would. What is still to be committed shows the run as it was before. Inspectors see it stop only if it `isOver`: what
+   * is merely dropped from memory goes on.
+   */
+  stop(isOver?: boolean): void
+}
+
+/** What is recorded of an actor. */
+export interface ActorRecord {
+  readonly actor: Snapshot<unknown>
+  readonly timers: readonly StoredTimer[]
+  /** How many steps and actors were given a name so far. */
+  readonly steps: number
+  readonly actors: number
+}
+
+/** Where an actor starts from. */
+export type Origin<TMachine extends AnyStateMachine> =
+  | { readonly record: ActorRecord }
+  | { readonly input: InputFrom<TMachine> | undefined }
+
+export interface ActorObserver extends StepObserver {
+  /** A batch is cut: the last moment to change what goes with it. */
+  readonly onCut?: () => void
+  /** What was cut is on disk. */
+  readonly onWritten?: () => void
+}
+
+/**
+ * Names actors. XState's own count is one of the process: an actor that was spawned without an id and restored would be overwritten by the next. Not in
+ * the types of a system.
+ */
+interface NamingSystem {
+  _bookId: () => string
+}
+
+/** Brings the steps that were in flight into memory, so that they are found again. */
+export async function loadSteps(log: RunLog, snapshot: unknown): Promise<void> {
+  const key = readStepKey(snapshot)
+  if (key !== undefined) await log.loadStep(key)
+  const { children } = snapshot as { readonly children?: Readonly<Record<string, { readonly snapshot: unknown }>> }
+  for (const child of Object.values(children ?? {})) await loadSteps(log, child.snapshot)
+}
+
+export function createDurableActor<TMachine extends AnyStateMachine>(
+  services: Services,
+  log: RunLog,
+  machine: TMachine,
+  origin: Origin<TMachine>,
+  observer: ActorObserver,
+): DurableActor<TMachine> {
+  const record = 'record' in origin ? origin.record : undefined
+  let steps = record?.steps ?? 0
+  let actors = record?.actors ?? 0
+  let recipients = new Set<string>()
+  let written = new Set<string>()
+  let committing: Promise<void> | undefined
+  let stopped = false
+
+  let system: NamingSystem | undefined
+  let transient = 0
+  const toId = (): string => `x.${++actors}`
+  // What is restored has its names already; these are for this process only.
+  const toTransientId = record === undefined ? toId : (): string => `r.${++transient}`
+
+  const commit = (): void => {
+    if (stopped) return
+    const promise = log.commit()
+    if (promise === committing) return
+    committing = promise
+    promise.catch(observer.onBroken)
+  }
+  const options: ActorOptions<AnyStateMachine> = {
+    inspect(event: InspectionEvent) {
+      if (system === undefined) {
+        system = (event.actorRef as AnyActorRef).system as AnyActorRef['system'] & NamingSystem // the root's; see there
+        system._bookId = toTransientId
+      }
+      services.inspection.forward(log.id, event)
+      if (event.type === '@xstate.snapshot') commit()
+    },
+  }
+  const actor =
+    'record' in origin ? restoreActor(log.id, machine, origin.record, options) : create(log.id, machine, origin.input, options)
+  if (system !== undefined) system._bookId = toId
+  const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [])
+  provideSteps(actor.system, {
+    ...createStepHost(services, log, observer),
+    nameStep: (step: AnyActorRef) => `${toPath(step).join('/')}#${++steps}`,
+    sendToRun(runId, event) {
+      log.stage(toMessageOperation(runId, services.nextMessage(), { from: log.id, sentAt: services.now(), event }))
+      recipients.add(runId)
+      commit()
+    },
+  })
+
+  const read = (): ActorRecord => {
+    timers.prune()
+    return { actor: readPersisted(actor) as Snapshot<unknown>, timers: timers.pending, steps, actors }
+  }
+  const onWritten = (): void => {
+    if (written.size > 0) services.onMessages(written)
+    written = new Set()
+    observer.onWritten?.()
+  }
+  const follow = (next: () => ActorRecord): void =>
+    log.follow(() => {
+      const value = next()
+      observer.onCut?.()
+      for (const runId of recipients) written.add(runId)
+      recipients = new Set()
+      return value
+    }, onWritten)
+  follow(read)
+
+  services.inspection.track(log.id, actor)
+  return {
+    actor,
+    get wakeAt() {
+      return hasLiveParts(actor) ? 0 : timers.nextAt
+    },
+    start() {
+      if (record === undefined) actor.start()
+      else startRestored(actor)
+    },
+    stop(isOver = false) {
+      if (stopped) return
+      stopped = true
+      try {
+        const last = read()
+        follow(() => last)
+      } catch {
+        log.abandon() // it cannot be recorded, and so it stays as it is on disk
+      }
+      timers.stop()
+      if (!isOver) services.inspection.untrack(log.id)
+      actor.stop()
+      services.inspection.untrack(log.id)
+    },
+  }
+}
+
+function create<TMachine extends AnyStateMachine>(
+  id: string,
+  machine: TMachine,
+  input: InputFrom<TMachine> | undefined,
+  options: ActorOptions<AnyStateMachine>,
+): Actor<TMachine> {
+  // Whether `input` is required is not known of a generic machine.
+  const actor = (createActor as (logic: TMachine, options: object) => Actor<TMachine>)(machine, { ...options, id, input })
+  markRoot(actor)
+  return actor
+}

@@ -1,0 +1,127 @@
+import type { AnyActorRef, EventObject } from 'xstate'
+import { toCorrupt } from './recorded.ts'
+import { findActor } from './restore.ts'
+import type { TimerHandle, TimerQueue } from './timer-queue.ts'
+
+/**
+ * The delayed events of one run: `after`, `raise` and `sendTo` with a delay. XState keeps them out of its persisted snapshot and never arms them
+ * again; here they are data, written in the same commit as the transition that set or cancelled them (P5, P8).
+ */
+export interface StoredTimer {
+  readonly id: string
+  /** Who set it and who gets the event: child ids from the root down; `[]` is the root. */
+  readonly source: readonly string[]
+  readonly target: readonly string[]
+  readonly event: EventObject
+  /** Epoch milliseconds. */
+  readonly dueAt: number
+}
+
+export interface DurableTimers {
+  /** In the order in which they were set. Another array after each change. */
+  readonly pending: readonly StoredTimer[]
+  /** The earliest deadline. */
+  readonly nextAt: number | undefined
+  /** Forgets those whose target is no more: its name may be another's. */
+  prune(): void
+  /** Lets go of the process's timers; what is pending stays so. */
+  stop(): void
+}
+
+/** The latest time that a `Date` can be: what never comes waits for it. */
+const LATEST = 8.64e15
+
+interface Armed {
+  readonly timer: StoredTimer
+  readonly source: AnyActorRef
+  readonly target: AnyActorRef
+  readonly handle: TimerHandle
+}
+
+/** The ids that lead from the root of its system to `actor`. */
+export function toPath(actor: AnyActorRef): string[] {
+  const path: string[] = []
+  for (let at: AnyActorRef | undefined = actor; at?._parent !== undefined; at = at._parent) path.unshift(at.id)
+  return path
+}
+
+/** Takes over the delayed events of `root`, which must not have been started, and arms those that were `stored`. */
+export function takeOverTimers(
+  room: { readonly timers: TimerQueue },
+  run: string,
+  root: AnyActorRef,
+  stored: readonly StoredTimer[],
+): DurableTimers {
+  // Not in the types of a system, but what its own scheduler calls when a time has come.
+  const { scheduler, _relay: relay } = root.system as AnyActorRef['system'] & {
+    readonly _relay: (source: AnyActorRef, target: AnyActorRef, event: EventObject) => void
+  }
+  let pending: readonly StoredTimer[] = stored
+  let armed: Armed[] = []
+  let unnamed = 0
+  let stopped = false
+
+  const remove = (one: Armed): void => {
+    armed = armed.filter((other) => other !== one)
+    pending = pending.filter((timer) => timer !== one.timer)
+  }
+  const arm = (timer: StoredTimer, source: AnyActorRef, target: AnyActorRef): void => {
+    const handle = room.timers.set(timer.dueAt, () => {
+      remove(one)
+      relay(source, target, timer.event)
+    })
+    const one: Armed = { timer, source, target, handle }
+    armed.push(one)
+  }
+  const cancel = (one: Armed): void => {
+    room.timers.clear(one.handle)
+    if (!stopped) remove(one)
+  }
+  const find = (path: readonly string[]): AnyActorRef => {
+    const at = findActor(root, path)
+    if (at === undefined) throw toCorrupt(run, `a timer belongs to its child \`${path.join('/')}\`, which it does not have`)
+    return at
+  }
+  const toId = (source: AnyActorRef): string => {
+    let id: string
+    do id = `perdure.${unnamed++}`
+    while (armed.some((one) => one.source === source && one.timer.id === id))
+    return id
+  }
+
+  // The system calls these through the object, so all of its actors come here.
+  scheduler.schedule = (source, target, event, delay, id) => {
+    if (target.system !== root.system)
+      throw new TypeError(
+        `Expected the target of the delayed event \`${event.type}\` to belong to run \`${run}\`, got an actor of another system`,
+      )
+    const dueAt = Math.min(room.timers.now() + Math.max(0, Number.isNaN(delay) ? 0 : delay), LATEST)
+    const timer: StoredTimer = { id: id ?? toId(source), source: toPath(source), target: toPath(target), event, dueAt }
+    pending = [...pending, timer]
+    arm(timer, source, target)
+  }
+  scheduler.cancel = (source, id) => {
+    const one = armed.findLast((other) => other.source === source && other.timer.id === id)
+    if (one !== undefined) cancel(one)
+  }
+  scheduler.cancelAll = (source) => {
+    for (const one of armed.filter((other) => other.source === source)) cancel(one)
+  }
+  for (const timer of stored) arm(timer, find(timer.source), find(timer.target))
+
+  return {
+    get pending() {
+      return pending
+    },
+    get nextAt() {
+      return pending.length === 0 ? undefined : Math.min(...pending.map(({ dueAt }) => dueAt))
+    },
+    prune() {
+      for (const one of armed) if (one.target !== root && findActor(root, one.timer.target) !== one.target) cancel(one)
+    },
+    stop() {
+      stopped = true
+      for (const { handle } of armed) room.timers.clear(handle)
+    },
+  }
+}

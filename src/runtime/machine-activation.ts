@@ -1,0 +1,279 @@
+import type { AnyActorRef, AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
+import { isPerdureError, PerdureError } from '../errors.ts'
+import { encodeRecord } from '../persistence/codec.ts'
+import { eventKey, inboxRange } from '../persistence/keys.ts'
+import type { RunLog, RunStatus } from '../persistence/run-log.ts'
+import { createDurableActor, type Origin } from './durable-actor.ts'
+import { tell } from './listener.ts'
+import { type MachineHead, readMachineHead } from './machine-head.ts'
+import { readMessage } from './message.ts'
+import { toRecordedError } from './recorded-error.ts'
+import type { Services } from './services.ts'
+import type { Watchers } from './watchers.ts'
+
+/** A machine's run in memory. Keeps P1 (what resolves is on disk) and P5 (an event is consumed in the commit of what it led to). */
+export interface MachineActivation {
+  readonly id: string
+  readonly machine: AnyStateMachine
+  /** `broken`: what memory holds could not be recorded. `stopped`: it was passivated. */
+  readonly state: 'active' | 'ended' | 'broken' | 'stopped'
+  /** Nothing of it is under way or being written: it can be passivated. */
+  readonly isIdle: boolean
+  readonly wakeAt: number | undefined
+  start(): void
+  /** Hands it an event from outside; resolves when what it led to is on disk. An event whose `eventId` was taken before is not taken again. */
+  deliver(event: EventObject, eventId: string | undefined): Promise<void>
+  /** Takes the messages of other runs that wait on disk. */
+  takeMessages(): Promise<void>
+  /** The state as it is on disk, with everything that has happened up to now. */
+  snapshot(): Promise<AnyMachineSnapshot>
+  cancel(reason: string | undefined): Promise<void>
+  /** Resolves when all changes up to now are on disk. */
+  commit(): Promise<void>
+  stop(): void
+}
+
+export interface ActivationOwner {
+  /** It came to its end, and that is on disk. */
+  readonly onEnded: (activation: MachineActivation) => void
+  /** It is `broken`. `fromOutside`: it may be what somebody sent, who is told; without that event the run can go on. */
+  readonly onBroken: (activation: MachineActivation, error: unknown, fromOutside: boolean) => void
+}
+
+export function createMachineActivation(
+  services: Services,
+  watchers: Watchers,
+  log: RunLog,
+  machine: AnyStateMachine,
+  origin: Origin<AnyStateMachine>,
+  owner: ActivationOwner,
+): MachineActivation {
+  const { id } = log
+  let state: MachineActivation['state'] = 'active'
+  /** What watchers are to hear when it is on disk. */
+  let heard: (() => void)[] = []
+  let cutHeard: (() => void)[] = []
+  /** Events from outside since the last cut, and those of the cut. */
+  let outside = 0
+  let cutOutside = 0
+  let lastMessage = ''
+  let messages: Promise<void> | undefined
+  let moreMessages = false
+  let queue: Promise<unknown> | undefined
+  /** Ids of events that are not on disk yet. */
+  let takenIds = new Set<string>()
+  let cutIds = new Set<string>()
+  /** The state that it is left in; without, the actor's. */
+  let final: AnyMachineSnapshot | undefined
+
+  const hear = (notify: () => void): void => {
+    if (watchers.of(id) !== undefined) heard.push(notify)
+  }
+  const refuse = (error: unknown): never => {
+    throw toRefused(error, id, actor.getSnapshot())
+  }
+  const commit = (): Promise<void> => log.commit().catch(refuse)
+
+  const end = (status: RunStatus, change: Partial<MachineHead> = {}): void => {
+    const data: MachineHead = { ...readMachineHead(log.head), ...change }
+    log.update({ status, endedAt: services.now(), wakeAt: undefined, data })
+  }
+  const durable = createDurableActor(services, log, machine, origin, {
+    checkpoint: () => '',
+    onText: () => {},
+    onRepeat: () => {},
+    onSpend: () => {},
+    onSettled: (key) => log.releaseStep(key),
+    onBroken: breakOff,
+    onCut() {
+      const { status, error } = actor.getSnapshot()
+      if (log.head.endedAt === undefined) {
+        if (status === 'done') end('completed')
+        else if (status === 'error') end('failed', { error: toRecordedError(error) })
+        else if (log.head.wakeAt !== durable.wakeAt) log.update({ wakeAt: durable.wakeAt })
+      }
+      cutOutside = outside
+      outside = 0
+      cutHeard.push(...heard)
+      heard = []
+      for (const key of takenIds) cutIds.add(key)
+      takenIds = new Set()
+      cutSnapshot = final ?? actor.getSnapshot()
+    },
+    onWritten() {
+      durableSnapshot = cutSnapshot
+      cutIds = new Set()
+      cutOutside = 0
+      const notifications = cutHeard
+      cutHeard = []
+      for (const notify of notifications) notify()
+      if (log.head.endedAt === undefined || state !== 'active') return
+      state = 'ended'
+      if (final === undefined) stopActor()
+      tellEnd()
+      for (const watcher of [...(watchers.of(id) ?? [])]) tell(watcher.onEnd, { head: log.head, snapshot: durableSnapshot })
+      owner.onEnded(activation)
+    },
+  })
+  const { actor } = durable
+  let durableSnapshot: AnyMachineSnapshot = actor.getSnapshot()
+  let cutSnapshot = durableSnapshot
+
+  function tellEnd(): void {
+    const { name, status } = log.head
+    const { error, reason } = readMachineHead(log.head)
+    if (status === 'completed') services.emit({ type: 'machine.completed', runId: id, name })
+    else if (status === 'failed') services.emit({ type: 'machine.failed', runId: id, name, error })
+    else services.emit({ type: 'machine.cancelled', runId: id, name, reason })
+  }
+  function breakOff(cause: unknown): void {
+    if (state !== 'active') return
+    state = 'broken'
+    const error = toRefused(cause, id, actor.getSnapshot())
+    log.abandon()
+    stopActor()
+    owner.onBroken(activation, error, outside + cutOutside > 0)
+  }
+  function stopActor(isOver = false): void {
+    const { children } = actor.getSnapshot()
+    durable.stop(isOver)
+    // A machine that threw leaves its children behind; XState has no public way to stop them.
+    for (const child of Object.values<AnyActorRef & { _stop?: () => void }>(children)) child?._stop?.()
+  }
+
+  actor.subscribe({
+    next(snapshot) {
+      hear(() => {
+        for (const watcher of [...(watchers.of(id) ?? [])]) tell(watcher.onSnapshot, snapshot)
+      })
+    },
+    error: () => {}, // recorded when the next batch is cut
+  })
+  actor.on('*', (event: EventObject) =>
+    hear(() => {
+      for (const watcher of [...(watchers.of(id) ?? [])]) tell(watcher.onEmitted, event)
+    }),
+  )
+
+  /** One after the other, in the order of asking. */
+  const inOrder = <T>(task: () => Promise<T>): Promise<T> => {
+    const result = queue === undefined ? task() : queue.then(task)
+    const last = result
+      .catch(() => {})
+      .then(() => {
+        if (queue === last) queue = undefined
+      })
+    queue = last
+    return result
+  }
+  const assertActive = (): void => {
+    if (state !== 'active' || actor.getSnapshot().status !== 'active') throw toEnded(id)
+  }
+  const take = (event: EventObject): Promise<void> => {
+    assertActive()
+    outside++
+    actor.send(event)
+    return commit()
+  }
+  const isTaken = async (key: string): Promise<boolean> =>
+    takenIds.has(key) || cutIds.has(key) || (await services.store.get(key)) !== undefined
+
+  const readMessages = async (): Promise<void> => {
+    do {
+      moreMessages = false
+      for await (const [key, bytes] of services.store.entries(inboxRange(id))) {
+        if (state !== 'active' || actor.getSnapshot().status !== 'active') return // what is left is dropped by the owner
+        if (key <= lastMessage) continue
+        const { event } = readMessage(key, bytes)
+        lastMessage = key
+        log.stage({ type: 'del', key })
+        actor.send(event)
+      }
+      await commit()
+    } while (moreMessages)
+  }
+
+  const activation: MachineActivation = {
+    id,
+    machine,
+    get state() {
+      return state
+    },
+    get isIdle() {
+      return state === 'active' && !log.isCommitting && queue === undefined && messages === undefined && durable.wakeAt !== 0
+    },
+    get wakeAt() {
+      return durable.wakeAt
+    },
+    start() {
+      durable.start()
+      commit().catch(breakOff)
+    },
+    deliver(event, eventId) {
+      if (eventId === undefined && queue === undefined) return take(event)
+      const written: { done?: Promise<void> } = {}
+      const taking = inOrder(async () => {
+        if (eventId === undefined) {
+          written.done = take(event)
+        } else {
+          assertActive()
+          const key = eventKey(id, eventId)
+          if (!(await isTaken(key))) {
+            takenIds.add(key)
+            log.stage({ type: 'put', key, value: encodeRecord(key, services.now()) })
+            written.done = take(event)
+          }
+        }
+        written.done?.catch(() => {})
+      })
+      return taking.then(() => written.done ?? commit())
+    },
+    takeMessages() {
+      moreMessages = true
+      messages ??= readMessages()
+        .catch(breakOff)
+        .finally(() => {
+          messages = undefined
+        })
+      return messages
+    },
+    async snapshot() {
+      await commit()
+      return durableSnapshot
+    },
+    async cancel(reason) {
+      assertActive()
+      end('cancelled', reason === undefined ? {} : { reason })
+      final = actor.getSnapshot()
+      stopActor(true)
+      await commit()
+    },
+    commit,
+    stop() {
+      if (state !== 'active') return
+      state = 'stopped'
+      stopActor()
+    },
+  }
+  return activation
+}
+
+export function toEnded(run: string): PerdureError {
+  return new PerdureError('RUN_ENDED', `The run \`${run}\` has ended and takes no more events. Start another under a new id.`, {
+    details: { run },
+  })
+}
+
+/** Says where the machine was when it came to hold what cannot be kept. */
+function toRefused(error: unknown, run: string, snapshot: AnyMachineSnapshot): unknown {
+  if (!isPerdureError(error, 'VALUE_NOT_STORABLE') || error.details.run !== undefined) return error
+  const state = JSON.stringify(snapshot.value)
+  const message = error.message.replace('at `actor.', 'at `')
+  return new PerdureError('VALUE_NOT_STORABLE', `Run \`${run}\` in state ${state}: ${message}`, {
+    cause: error,
+    details: { ...error.details, path: toOwnPath(error.details.path), run, state: snapshot.value },
+  })
+}
+
+/** A path in the machine's snapshot: what it is recorded in is left out. */
+const toOwnPath = (path: unknown): unknown => (Array.isArray(path) && path[0] === 'actor' ? path.slice(1) : path)

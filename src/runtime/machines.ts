@@ -1,0 +1,112 @@
+import { randomUUID } from 'node:crypto'
+import type { AnyStateMachine, InputFrom } from 'xstate'
+import { PerdureError } from '../errors.ts'
+import { assertRunId } from '../persistence/keys.ts'
+import { deleteRun } from '../persistence/run-deletion.ts'
+import type { IdlePolicy } from './idle.ts'
+import type { MachineRegistry } from './machine-registry.ts'
+import { createMachineRuns } from './machine-runs.ts'
+import { type Run, toRun } from './run.ts'
+import type { Services } from './services.ts'
+import { createWaker } from './wake.ts'
+import { createWatchers } from './watchers.ts'
+
+export interface StartOptions<TMachine extends AnyStateMachine> {
+  /** Names the run. Default: made of the machine's id and a random part. */
+  readonly id?: string | undefined
+  readonly input?: InputFrom<TMachine> | undefined
+}
+
+/** The runs of machines in an open runtime. */
+export interface Machines {
+  start<TMachine extends AnyStateMachine>(machine: TMachine | string, options: StartOptions<TMachine>): Promise<Run<TMachine>>
+  get<TMachine extends AnyStateMachine>(id: string): Run<TMachine>
+  resume(): Promise<void>
+  delete(id: string): Promise<boolean>
+  /** There are new messages on disk for these runs. */
+  takeMessages(runs: ReadonlySet<string>): void
+  stop(error: PerdureError): Promise<void>
+}
+
+export interface MachinesOptions {
+  readonly services: Services
+  readonly registry: MachineRegistry
+  readonly idle: IdlePolicy
+  readonly resumeConcurrency: number
+  readonly autoResume: boolean
+  readonly assertOpen: () => void
+}
+
+export function createMachines({
+  services,
+  registry,
+  idle,
+  resumeConcurrency,
+  autoResume,
+  assertOpen,
+}: MachinesOptions): Machines {
+  const { emit, closing, store } = services
+  const watchers = createWatchers()
+  let isResumed = false
+  const runs = createMachineRuns({
+    services,
+    registry,
+    watchers,
+    idle,
+    onPassivated(_id, wakeAt) {
+      // Who did not want runs to go on by themselves has none brought back: what is in memory and has a deadline stays there.
+      if (wakeAt !== undefined && !isResumed) return false
+      if (wakeAt !== undefined) waker.consider(wakeAt)
+      return true
+    },
+  })
+  const onBlocked = (runId: string, error: unknown): void => {
+    if (!closing.aborted) emit({ type: 'run.blocked', runId, error })
+  }
+  const { activate, takeMessages } = runs
+  const waker = createWaker({ services, activate, takeMessages, concurrency: resumeConcurrency, onBlocked })
+  const room = { services, runs, watchers, assertOpen }
+
+  const machines: Machines = {
+    async start<TMachine extends AnyStateMachine>(machine: TMachine | string, { id, input }: StartOptions<TMachine>) {
+      assertOpen()
+      const runId = id ?? `${typeof machine === 'string' ? machine : machine.id}/${randomUUID()}`
+      assertRunId(runId)
+      await runs.start(machine, runId, input)
+      return toRun<TMachine>(room, runId)
+    },
+    get(id) {
+      assertRunId(id)
+      return toRun(room, id)
+    },
+    resume() {
+      assertOpen()
+      isResumed = true
+      return waker.resume()
+    },
+    async delete(id) {
+      assertOpen()
+      assertRunId(id)
+      await runs.evict(id)
+      const release = services.claim(id)
+      try {
+        const isDeleted = await deleteRun(store, id)
+        const gone = new PerdureError('RUN_NOT_FOUND', `The run \`${id}\` was deleted.`, { details: { run: id } })
+        for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(gone)
+        return isDeleted
+      } finally {
+        release()
+      }
+    },
+    takeMessages(recipients) {
+      for (const id of recipients) if (!closing.aborted) runs.takeMessages(id).catch((error: unknown) => onBlocked(id, error))
+    },
+    async stop(error) {
+      watchers.fail(error)
+      await waker.close()
+      await runs.stop()
+    },
+  }
+  if (autoResume) machines.resume().catch(() => {}) // told of by `onBlocked`
+  return machines
+}

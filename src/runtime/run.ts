@@ -1,0 +1,237 @@
+import type {
+  AnyMachineSnapshot,
+  AnyStateMachine,
+  EmittedFrom,
+  EventFromLogic,
+  OutputFrom,
+  SnapshotFrom,
+  StateValue,
+  Subscription,
+} from 'xstate'
+import { PerdureError } from '../errors.ts'
+import { toStorable } from '../persistence/storable.ts'
+import { tell } from './listener.ts'
+import { readMachineHead } from './machine-head.ts'
+import type { MachineRuns } from './machine-runs.ts'
+import type { Services } from './services.ts'
+import type { RunEnd, Watcher, Watchers } from './watchers.ts'
+
+export interface SendOptions {
+  /** Names the event: one that was taken before is not taken again, so that a sender who does not know whether it arrived can send it once more. */
+  readonly id?: string | undefined
+}
+
+export interface WaitOptions {
+  /** Gives up with `WAIT_TIMEOUT`. Default: waits for ever. */
+  readonly timeoutMs?: number | undefined
+  /** Gives up with `ABORTED`. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A state (as `snapshot.matches` takes it), a state or tag by name, or any condition. */
+export type WaitCondition<TSnapshot> = string | StateValue | ((snapshot: TSnapshot) => boolean)
+
+/**
+ * One durable instance of a machine. A handle: it does not keep the run in memory, and any number of them are the same run.
+ * What it resolves with and what its listeners hear is on disk.
+ */
+export interface Run<TMachine extends AnyStateMachine = AnyStateMachine> {
+  readonly id: string
+  /**
+   * Hands the machine an event. When it resolves, the event and what it led to are on disk. An event that no state accepts is consumed, as in XState. If
+   * the process dies before, the event may or may not have been taken: send it again with the same `id`.
+   *
+   * Errors: `RUN_NOT_FOUND`, `RUN_ENDED`, `RUN_INCOMPATIBLE`, `MACHINE_UNKNOWN`, `VALUE_NOT_STORABLE` (the event, or what the machine made of it: then it
+   * is as if it had not been sent), `RUN_CORRUPT`, `STORE_*`.
+   */
+  send(event: EventFromLogic<TMachine>, options?: SendOptions): Promise<void>
+  /** The state as it is on disk. Errors: `RUN_NOT_FOUND`, `RUN_INCOMPATIBLE`, `RUN_CORRUPT`. */
+  snapshot(): Promise<SnapshotFrom<TMachine>>
+  /**
+   * Resolves with the first snapshot, from now on or now, that meets the condition. Errors: `WAIT_TIMEOUT`, `ABORTED`, `RUN_ENDED` when the run comes to
+   * its end without.
+   */
+  waitFor(condition: WaitCondition<SnapshotFrom<TMachine>>, options?: WaitOptions): Promise<SnapshotFrom<TMachine>>
+  /** Resolves with the machine's output when it is done. Errors: what the machine failed with, `RUN_CANCELLED`. */
+  done(options?: WaitOptions): Promise<OutputFrom<TMachine>>
+  /** Hears each snapshot from now on. */
+  subscribe(listener: (snapshot: SnapshotFrom<TMachine>) => void): Subscription
+  /** Hears the events that the machine emits from now on; `*` hears all. */
+  on<TType extends EmittedFrom<TMachine>['type'] | '*'>(
+    type: TType,
+    handler: (event: TType extends '*' ? EmittedFrom<TMachine> : Extract<EmittedFrom<TMachine>, { type: TType }>) => void,
+  ): Subscription
+  /** Ends the run: what is in flight is aborted, its state is kept as it is. On disk when it resolves. Errors: as {@link Run.send}. */
+  cancel(reason?: string): Promise<void>
+}
+
+export interface RunRoom {
+  readonly services: Services
+  readonly runs: MachineRuns
+  readonly watchers: Watchers
+  readonly assertOpen: () => void
+}
+
+export function toRun<TMachine extends AnyStateMachine>(
+  { services, runs, watchers, assertOpen }: RunRoom,
+  id: string,
+): Run<TMachine> {
+  /** Settles as `check` or the watcher says, whichever comes first. The watcher is there before `check` looks: nothing falls in between. */
+  const wait = async <T>(
+    what: string,
+    { timeoutMs, signal }: WaitOptions,
+    watch: (settle: PromiseWithResolvers<T>) => Watcher,
+    check: (settle: PromiseWithResolvers<T>) => Promise<void>,
+  ): Promise<T> => {
+    assertOpen()
+    assertTimeout(timeoutMs)
+    const settle = Promise.withResolvers<T>()
+    const onAbort = (): void =>
+      settle.reject(
+        new PerdureError('ABORTED', `Waiting for ${what} of run \`${id}\` was aborted. The run goes on.`, {
+          cause: signal?.reason,
+        }),
+      )
+    if (signal?.aborted) onAbort()
+    signal?.addEventListener('abort', onAbort, { once: true })
+    const remove = watchers.add(id, { onError: settle.reject, ...watch(settle) })
+    const late = (): void =>
+      settle.reject(
+        new PerdureError('WAIT_TIMEOUT', `Run \`${id}\` did not come to ${what} within ${timeoutMs} ms. The run goes on.`, {
+          details: { run: id, timeoutMs },
+        }),
+      )
+    const timer = timeoutMs === undefined ? undefined : services.timers.set(services.timers.now() + timeoutMs, late)
+    check(settle).catch(settle.reject)
+    try {
+      return await settle.promise
+    } finally {
+      remove()
+      if (timer !== undefined) services.timers.clear(timer)
+      signal?.removeEventListener('abort', onAbort)
+    }
+  }
+
+  /** Sees to it that a run which has something to do does it. */
+  const setGoing = async (wakeAt: number | undefined): Promise<void> => {
+    if (wakeAt !== undefined) await runs.activate(id)
+  }
+
+  return {
+    id,
+    async send(event, { id: eventId } = {}) {
+      assertOpen()
+      assertEvent(event)
+      if (eventId !== undefined && (typeof eventId !== 'string' || eventId === ''))
+        throw new TypeError(
+          `Expected \`id\` of an event to be a non-empty string, got \`${String(eventId)}\` (${typeof eventId})`,
+        )
+      const activation = runs.peek(id)
+      if (activation === undefined) await runs.use(id, (one) => one.deliver(event, eventId))
+      else await activation.deliver(event, eventId)
+    },
+    async snapshot() {
+      assertOpen()
+      return (await runs.read(id)).snapshot as SnapshotFrom<TMachine> // of the machine that the run is of
+    },
+    waitFor(condition, options = {}) {
+      const meets = toPredicate(condition as WaitCondition<AnyMachineSnapshot>) // the same predicate, of a narrower snapshot
+      const what = typeof condition === 'function' ? 'what was waited for' : `\`${JSON.stringify(condition)}\``
+      return wait<SnapshotFrom<TMachine>>(
+        what,
+        options,
+        ({ resolve, reject }) => {
+          const test = (snapshot: AnyMachineSnapshot | undefined): boolean => {
+            try {
+              if (snapshot === undefined || !meets(snapshot)) return false
+              resolve(snapshot as SnapshotFrom<TMachine>) // see above
+            } catch (error) {
+              reject(error)
+            }
+            return true
+          }
+          return {
+            onSnapshot: test,
+            onEnd({ snapshot }) {
+              if (!test(snapshot)) reject(toEndedWithout(id, what))
+            },
+          }
+        },
+        async ({ resolve, reject }) => {
+          const { head, snapshot } = await runs.read(id)
+          if (meets(snapshot)) resolve(snapshot as SnapshotFrom<TMachine>)
+          else if (head.endedAt !== undefined) reject(toEndedWithout(id, what))
+          else await setGoing(head.wakeAt)
+        },
+      )
+    },
+    done(options = {}) {
+      const settleBy = ({ resolve, reject }: PromiseWithResolvers<OutputFrom<TMachine>>, { head, snapshot }: RunEnd): void => {
+        if (head.status === 'completed') resolve(snapshot?.output)
+        else reject(toFailure(head))
+      }
+      return wait<OutputFrom<TMachine>>(
+        'its end',
+        options,
+        (settle) => ({ onEnd: (end) => settleBy(settle, end) }),
+        async (settle) => {
+          const head = await runs.readHead(id)
+          if (head.status === 'completed')
+            settle.resolve((await runs.readOutput(id)) as OutputFrom<TMachine>) // of the machine that the run is of
+          else if (head.endedAt !== undefined) settleBy(settle, { head, snapshot: undefined })
+          else if (head.status === 'incompatible') await runs.activate(id)
+          else await setGoing(head.wakeAt)
+        },
+      )
+    },
+    subscribe(listener) {
+      assertOpen()
+      const unsubscribe = watchers.add(id, { onSnapshot: (snapshot) => tell(listener, snapshot as SnapshotFrom<TMachine>) }) // of its machine
+      return { unsubscribe }
+    },
+    on(type, handler) {
+      assertOpen()
+      const unsubscribe = watchers.add(id, {
+        onEmitted(event) {
+          if (type === '*' || event.type === type) tell(handler as (emitted: typeof event) => void, event) // of that type
+        },
+      })
+      return { unsubscribe }
+    },
+    async cancel(reason) {
+      assertOpen()
+      await runs.cancel(id, reason)
+    },
+  }
+}
+
+function toPredicate(condition: WaitCondition<AnyMachineSnapshot>): (snapshot: AnyMachineSnapshot) => boolean {
+  if (typeof condition === 'function') return condition
+  if (typeof condition === 'string') return (snapshot) => snapshot.matches(condition) || snapshot.hasTag(condition)
+  if (typeof condition === 'object' && condition !== null) return (snapshot) => snapshot.matches(condition)
+  throw new TypeError(
+    `Expected a condition to be a state, a tag or a function, got \`${String(condition)}\` (${typeof condition})`,
+  )
+}
+
+function assertEvent(event: unknown): void {
+  if (typeof event !== 'object' || event === null || !('type' in event) || typeof event.type !== 'string')
+    throw new TypeError(`Expected an event to be an object with a \`type\`, got \`${String(event)}\` (${typeof event})`)
+  if (Object.keys(event).length > 1) toStorable(event) // what cannot be kept never reaches the machine
+}
+
+function assertTimeout(timeoutMs: unknown): void {
+  if (timeoutMs === undefined || (typeof timeoutMs === 'number' && timeoutMs >= 0)) return
+  throw new TypeError(`Expected \`timeoutMs\` to be a number ≥ 0, got \`${String(timeoutMs)}\` (${typeof timeoutMs})`)
+}
+
+function toEndedWithout(run: string, what: string): PerdureError {
+  return new PerdureError('RUN_ENDED', `Run \`${run}\` came to its end without coming to ${what}.`, { details: { run } })
+}
+
+function toFailure(head: RunEnd['head']): unknown {
+  const { error, reason } = readMachineHead(head)
+  if (head.status === 'failed') return error
+  const because = reason === undefined ? '' : `: ${reason}`
+  return new PerdureError('RUN_CANCELLED', `Run \`${head.id}\` was cancelled${because}.`, { details: { run: head.id, reason } })
+}
