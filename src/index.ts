@@ -19,6 +19,7 @@ export type {
   Usage,
   UserMessage,
 } from './machines/conversation.ts'
+export type { RetentionPolicy } from './persistence/retention.ts'
 export { type Agent, type AgentOptions, buildAgent } from './runtime/agent.ts'
 export type { Clock } from './runtime/clock.ts'
 export type { CheckpointStrategy } from './runtime/conversation.ts'

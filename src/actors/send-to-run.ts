@@ -1,4 +1,4 @@
-import type { ActionArgs, EventObject, MachineContext, ParameterizedObject } from 'xstate'
+import type { ActionArgs, AnyEventObject, EventObject, MachineContext, ParameterizedObject } from 'xstate'
 import { findMessenger } from './step.ts'
 
 /**
@@ -18,7 +18,7 @@ export function sendToRun<
   TParams extends ParameterizedObject['params'] | undefined,
 >(
   runId: string | ((args: ActionArgs<TContext, TExpressionEvent, TEvent>, params: TParams) => string),
-  event: EventObject | ((args: ActionArgs<TContext, TExpressionEvent, TEvent>, params: TParams) => EventObject),
+  event: AnyEventObject | ((args: ActionArgs<TContext, TExpressionEvent, TEvent>, params: TParams) => AnyEventObject),
 ): (args: ActionArgs<TContext, TExpressionEvent, TEvent>, params: TParams) => void {
   return function sendToRun(args, params) {
     const id = typeof runId === 'function' ? runId(args, params) : runId

@@ -173,6 +173,7 @@ export const transitions: { readonly [T in RuntimeEvent['type']]: (state: Ledger
   'machine.cancelled': (state) => state,
   'machine.parked': (state) => state,
   'run.blocked': (state) => state,
+  'run.removed': (state) => state,
   'message.dropped': (state) => state,
 }
 

@@ -5,12 +5,16 @@ import { toSafeText } from './safe-text.ts'
 import { cutText } from './text-width.ts'
 
 /** What machines' runs tell: how each begins and ends, and what a person should know of. Nothing of it is remembered: there may be any number of runs. */
-export type MachineEvent = Extract<RuntimeEvent, { readonly type: `machine.${string}` | 'run.blocked' | 'message.dropped' }>
+export type MachineEvent = Extract<
+  RuntimeEvent,
+  { readonly type: `machine.${string}` | 'run.blocked' | 'run.removed' | 'message.dropped' }
+>
 
 const MAX_ERROR = 300
+const others: readonly RuntimeEvent['type'][] = ['run.blocked', 'run.removed', 'message.dropped']
 
 export function isMachineEvent(event: RuntimeEvent): event is MachineEvent {
-  return event.type.startsWith('machine.') || event.type === 'run.blocked' || event.type === 'message.dropped'
+  return event.type.startsWith('machine.') || others.includes(event.type)
 }
 
 const toText = (error: unknown): string => cutText(toErrorText(toErrorSummary(error)), MAX_ERROR)
@@ -46,6 +50,8 @@ export function toMachineLine(event: MachineEvent): LogLine {
       )
     case 'run.blocked':
       return line('fail', 'blocked', `${run} cannot go on and is kept · ${toText(event.error)}`)
+    case 'run.removed':
+      return line('note', 'removed', run)
     case 'message.dropped':
       return line(
         'cut',

@@ -1,4 +1,4 @@
-import { PerdureError, toMessage } from '../errors.ts'
+import { isPerdureError, PerdureError, toMessage } from '../errors.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
@@ -40,15 +40,18 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
   let running: Promise<void> | undefined
   let failure: PerdureError | undefined
 
+  const toLatched = (error: unknown): PerdureError =>
+    new PerdureError(
+      'STORE_WRITE_FAILED',
+      `An earlier write to ${store.location} failed (${toMessage(error)}), so nothing more is recorded. Close it and open it again; runs go on from what was recorded before.`,
+      { cause: error, details: { directory: store.location } },
+    )
+
   const write = async (operations: readonly Operation[]): Promise<void> => {
     try {
       if (operations.length > 0) await store.write(operations, { sync: options.sync })
     } catch (error) {
-      failure = new PerdureError(
-        'STORE_WRITE_FAILED',
-        `An earlier write to ${store.location} failed (${toMessage(error)}), so nothing more is recorded. Close it and open it again; runs go on from what was recorded before.`,
-        { cause: error, details: { directory: store.location } },
-      )
+      failure = isPerdureError(error, 'STORE_FENCED') ? error : toLatched(error)
       throw error
     }
   }

@@ -55,29 +55,33 @@ export function isPlainArray(value: unknown): value is readonly unknown[] {
   return keys.length === value.length && (keys.length === 0 || keys.at(-1) === String(value.length - 1))
 }
 
-/** Marks the root actor of a run: references to its actors are kept by where they are in it. */
+/** Marks the root actor of a run: references to its actors are kept by the names that they have in it. */
 export const runRoot = Symbol.for('perdure.runRoot')
 
-/** A reference to an actor of the run that holds it: the ids that lead from the root to it. Whoever restores the run puts the actor in its place. */
+/** A reference to an actor of the run that holds it. Whoever restores the run puts the actor in its place. */
 export class ActorReference {
-  readonly path: readonly string[]
-  constructor(path: readonly string[]) {
-    this.path = path
+  /** The actor's name in its run; '' is the root. No other has it, not even one of the same id. */
+  readonly name: string
+  readonly id: string
+  constructor(name: string, id: string) {
+    this.name = name
+    this.id = id
   }
 }
 
 interface ActorRefLike {
   readonly id: string
+  readonly sessionId: string
   readonly _parent?: ActorRefLike
   readonly [runRoot]?: true
 }
 
 /** `undefined`: the actor is not of a run. */
-function toActorPath(actor: ActorRefLike): readonly string[] | undefined {
-  const path: string[] = []
-  let at = actor
-  for (; at._parent !== undefined; at = at._parent) path.unshift(at.id)
-  return at[runRoot] === true ? path : undefined
+function toActorName(actor: ActorRefLike): string | undefined {
+  let root = actor
+  while (root._parent !== undefined) root = root._parent
+  if (root[runRoot] !== true) return undefined
+  return root === actor ? '' : actor.sessionId
 }
 
 function isActorRef(value: object): value is ActorRefLike {
@@ -130,10 +134,10 @@ export function toStorable(value: unknown, at: Path = [], substitute?: Substitut
     if (path.length > MAX_DEPTH) throw toNotStorable(`what is nested more than ${MAX_DEPTH} levels deep`, path)
     if (types.isProxy(item)) throw toNotStorable('a Proxy', path)
     if (isActorRef(item)) {
-      const actorPath = toActorPath(item)
-      return actorPath === undefined ? { xstate$$type: 1, id: item.id } : tagged('actor', actorPath)
+      const name = toActorName(item)
+      return name === undefined ? { xstate$$type: 1, id: item.id } : tagged('actor', [name, item.id])
     }
-    if (item instanceof ActorReference) return tagged('actor', item.path)
+    if (item instanceof ActorReference) return tagged('actor', [item.name, item.id])
     ancestors.push(item)
     const result = write(item)
     ancestors.pop()
@@ -250,7 +254,7 @@ function unwrap(kind: unknown, data: unknown): unknown {
     case 'bytes':
       return fromStoredBytes(data as StoredBytes)
     case 'actor':
-      return new ActorReference(data as string[])
+      return new ActorReference(...(data as [name: string, id: string]))
     case 'error':
       return fromStoredError(fromStorable(data) as StoredError)
     default:

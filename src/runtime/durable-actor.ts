@@ -109,7 +109,9 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
     },
   }
   const actor =
-    'record' in origin ? restoreActor(log.id, machine, origin.record, options) : create(log.id, machine, origin.input, options)
+    'record' in origin
+      ? restoreActor(log.id, machine, origin.record, options, toId)
+      : create(log.id, machine, origin.input, options)
   if (system !== undefined) system._bookId = toId
   const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [])
   provideSteps(actor.system, {

@@ -66,6 +66,8 @@ export type RuntimeEvent =
   | (Machine & { readonly type: 'machine.parked'; readonly missing: readonly string[] })
   /** A run with work could not be brought into memory. It is kept as it is, and tried again at the next opening. */
   | (Common & { readonly type: 'run.blocked'; readonly error: unknown })
+  /** A run that had come to its end was removed, as `retention` says. */
+  | (Common & { readonly type: 'run.removed' })
   /** A run was sent a message by another, and does not exist or has come to its end. */
   | (Common & { readonly type: 'message.dropped'; readonly from: string; readonly event: { readonly type: string } })
 

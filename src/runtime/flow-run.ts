@@ -3,6 +3,7 @@ import { PerdureError } from '../errors.ts'
 import { createRunLog, openRunLog, type RunLog } from '../persistence/run-log.ts'
 import { type Attempt, createAttempt, FlowHead } from './attempt.ts'
 import type { FlowContext, FlowFunction, FlowOptions, FlowScope } from './flow.ts'
+import { createFlowSleeps, toSleep, toSleepUntil } from './flow-sleep.ts'
 import { createFlowSteps } from './flow-steps.ts'
 import { createFlowTurns } from './flow-turns.ts'
 import { unheard } from './listener.ts'
@@ -83,6 +84,16 @@ export async function runFlow<TInput, TOutput>(
       }
       return unheard(run())
     },
+    sleep: (ms) => sleep(() => toSleep(ms)),
+    sleepUntil: (time) => sleep(() => toSleepUntil(time)),
+  }
+  const sleeps = createFlowSleeps(services, log, attempt)
+  const sleep = (toWait: () => Parameters<typeof sleeps>[0]): Promise<void> => {
+    const run = async () => {
+      scopes.getStore()?.assertNotInStep('A sleep')
+      return sleeps(toWait())
+    }
+    return unheard(run())
   }
   const steps = createFlowSteps(services, log, attempt)
   const outer = scopes.getStore()

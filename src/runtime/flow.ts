@@ -26,6 +26,24 @@ export interface FlowContext {
    * `STORE_*`, `STEP_NESTED`.
    */
   step<T>(name: string, fn: (context: StepFunctionContext) => T | Promise<T>): Promise<T>
+  /**
+   * Waits for `ms` milliseconds, also for a year, whatever happens to the process meanwhile. The sleeps of a flow are the checkpoints `sleep`, `sleep_2`, … in
+   * the order in which they are asked for. The deadline is on disk before the wait begins: a flow that is run again waits for what is left
+   * of it, not at all when it has passed (P8), and a finished sleep is over at once. It resolves when its end is on disk.
+   *
+   * Another duration than the one that was recorded: a sleep that has not ended starts over with the new one; one that has ended stays so. A clock that is
+   * put back makes no sleep longer than `ms`.
+   *
+   * Errors: a `TypeError` when `ms` is no finite number ≥ 0; `STEP_NESTED`, `FLOW_ENDED`, `ABORTED` (the run was ended; the deadline is kept), `STORE_*`.
+   */
+  sleep(ms: number): Promise<void>
+  /**
+   * Waits until `time` (epoch milliseconds, or a Date); a time that has passed is over at once. Otherwise as {@link FlowContext.sleep}, with which it shares
+   * its names. A time that is worked out anew at each attempt is another one each time: have it worked out in a step.
+   *
+   * Errors: a `TypeError` when `time` is no time; otherwise those of {@link FlowContext.sleep}.
+   */
+  sleepUntil(time: Date | number): Promise<void>
 }
 
 /** An ordinary async function. What it does outside of turns and steps runs again at each attempt. */

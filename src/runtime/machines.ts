@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import type { AnyStateMachine, InputFrom } from 'xstate'
 import { PerdureError } from '../errors.ts'
 import { assertRunId } from '../persistence/keys.ts'
-import { deleteRun } from '../persistence/run-deletion.ts'
 import type { IdlePolicy } from './idle.ts'
 import type { MachineRegistry } from './machine-registry.ts'
 import { createMachineRuns } from './machine-runs.ts'
@@ -35,6 +34,8 @@ export interface MachinesOptions {
   readonly resumeConcurrency: number
   readonly autoResume: boolean
   readonly assertOpen: () => void
+  /** Removes the records of a run that is claimed. False: there was none. */
+  readonly erase: (runId: string) => Promise<boolean>
 }
 
 export function createMachines({
@@ -44,8 +45,9 @@ export function createMachines({
   resumeConcurrency,
   autoResume,
   assertOpen,
+  erase,
 }: MachinesOptions): Machines {
-  const { emit, closing, store } = services
+  const { emit, closing } = services
   const watchers = createWatchers()
   let isResumed = false
   const runs = createMachineRuns({
@@ -90,7 +92,7 @@ export function createMachines({
       await runs.evict(id)
       const release = services.claim(id)
       try {
-        const isDeleted = await deleteRun(store, id)
+        const isDeleted = await erase(id)
         const gone = new PerdureError('RUN_NOT_FOUND', `The run \`${id}\` was deleted.`, { details: { run: id } })
         for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(gone)
         return isDeleted

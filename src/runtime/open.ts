@@ -1,4 +1,5 @@
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
+import type { RetentionPolicy } from '../persistence/retention.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { EventListener } from './events.ts'
 import type { IdlePolicy } from './idle.ts'
@@ -38,6 +39,11 @@ export interface RuntimeOptions {
   readonly resumeConcurrency?: number | undefined
   /** When a run that waits is dropped from memory: after `afterMs` (default 30,000) without use, or when more than `maxIdle` (default 1,000) do. */
   readonly passivate?: Partial<IdlePolicy> | undefined
+  /**
+   * Which runs of machines and flows are kept after they came to their end; the others are removed in the background, the oldest end first. A run that has not
+   * ended is never removed. Default: all are kept.
+   */
+  readonly retention?: RetentionPolicy | undefined
   /** Hears XState's inspection events of all runs, from the first. See {@link Runtime.inspect}. */
   readonly inspect?: InspectionObserver | undefined
   /** Where time comes from. Default: the system's. */
@@ -61,7 +67,7 @@ export interface RuntimeOptions {
  */
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const { directory, signal, durability = 'disk', clock = systemClock, onEvent, machines = [], inspect } = options
-  const { autoResume = true, resumeConcurrency = 32, passivate: { afterMs = 30_000, maxIdle = 1_000 } = {} } = options
+  const { autoResume = true, resumeConcurrency = 32, passivate: { afterMs = 30_000, maxIdle = 1_000 } = {}, retention } = options
   if (typeof directory !== 'string' || directory === '')
     throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
   if (durability !== 'disk' && durability !== 'process')
@@ -89,6 +95,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       autoResume,
       resumeConcurrency,
       idle: { afterMs, maxIdle },
+      retention,
       inspect,
       onEvent,
       reporter: createReporter({ format, now: () => clock.now() }),

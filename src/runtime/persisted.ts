@@ -4,7 +4,7 @@ import { toStorable } from '../persistence/storable.ts'
 import { toRecordedError } from './recorded-error.ts'
 
 /**
- * What XState's `getPersistedSnapshot()` gives, without its walk over the whole context: actor references stay as they are and
+ * What XState's `getPersistedSnapshot()` gives, and the names of children in their run (`sessionId`: references to them are kept by it), without its walk over the whole context: actor references stay as they are and
  * become markers when (and only if) they are written. So the cost of a commit does not grow with the context (P6).
  */
 export function readPersisted(actor: AnyActorRef): unknown {
@@ -27,7 +27,7 @@ export function readPersisted(actor: AnyActorRef): unknown {
       )
     // Not in the types of a reference, but what XState's own getPersistedSnapshot reads.
     const { systemId, _syncSnapshot: syncSnapshot } = child as AnyActorRef & { systemId?: string; _syncSnapshot?: boolean }
-    children[id] = { snapshot: readPersisted(child), src: child.src, systemId, syncSnapshot }
+    children[id] = { snapshot: readPersisted(child), src: child.src, systemId, syncSnapshot, sessionId: child.sessionId }
   }
   const { status, output, error, value, context } = snapshot
   return {

@@ -4,7 +4,7 @@ import {
   type AnyActorRef,
   type AnyStateMachine,
   createActor,
-  fromTransition,
+  fromCallback,
   type Snapshot,
 } from 'xstate'
 import { ActorReference, runRoot } from '../persistence/storable.ts'
@@ -20,6 +20,8 @@ export function restoreActor<TMachine extends AnyStateMachine>(
   machine: TMachine,
   record: ActorRecord,
   options: ActorOptions<AnyStateMachine> = {},
+  /** Names an actor that has no name yet: a `migrate` has added it. */
+  toName: () => string = () => '',
 ): Actor<TMachine> {
   // Whether `input` is required is not known of a generic machine; a restored one needs none.
   const create = createActor as (logic: TMachine, options: object) => Actor<TMachine>
@@ -27,7 +29,9 @@ export function restoreActor<TMachine extends AnyStateMachine>(
   const { status, error } = actor.getSnapshot() as Snapshot<unknown>
   if (status === 'error' && record.actor.status !== 'error') throw toCorrupt(run, 'its snapshot cannot be restored', error)
   markRoot(actor)
-  const revive = createReviver(actor)
+  const named = new Map<string, AnyActorRef>([['', actor]])
+  nameChildren(actor, record.actor, toName, named)
+  const revive = createReviver(actor, named)
   revive(record)
   for (const one of allActors(actor)) {
     const snapshot = one.getSnapshot() as Record<string, unknown> // its own: nobody else has it yet
@@ -39,7 +43,23 @@ export function restoreActor<TMachine extends AnyStateMachine>(
   return actor
 }
 
-/** Its references are kept by where they are in it. */
+interface RecordedChildren {
+  readonly children?: Readonly<Record<string, { readonly snapshot: unknown; readonly sessionId?: string }>>
+}
+
+/** Gives the actors below `parent` the names that they had. They are not started yet: nobody knows them by another. */
+function nameChildren(parent: AnyActorRef, recorded: unknown, toName: () => string, named: Map<string, AnyActorRef>): void {
+  const { children = {} } = recorded as RecordedChildren // written by `readPersisted`
+  for (const [id, child] of Object.entries(childrenOf(parent))) {
+    const record = children[id]
+    if (child === undefined || record === undefined) continue
+    Object.assign(child, { sessionId: record.sessionId ?? toName() })
+    named.set(child.sessionId, child)
+    nameChildren(child, record.snapshot, toName, named)
+  }
+}
+
+/** Its references are kept by the names that actors have in it. */
 export function markRoot(actor: AnyActorRef): void {
   Object.defineProperty(actor, runRoot, { value: true })
 }
@@ -83,9 +103,13 @@ export function findActor(root: AnyActorRef, path: readonly string[]): AnyActorR
 }
 
 /** Puts actors in the place of references, in whatever can be changed; returns the value, which may itself be one. */
-function createReviver(root: AnyActorRef): (value: unknown) => unknown {
+function createReviver(root: AnyActorRef, named: Map<string, AnyActorRef>): (value: unknown) => unknown {
   const seen = new Set<object>()
-  const toActor = ({ path }: ActorReference): AnyActorRef => findActor(root, path) ?? createStopped(root, path.at(-1) ?? '')
+  const toActor = ({ name, id }: ActorReference): AnyActorRef => {
+    const actor = named.get(name) ?? createStopped(root, name, id)
+    named.set(name, actor)
+    return actor
+  }
   const revive = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null) return value
     if (value instanceof ActorReference) return toActor(value)
@@ -112,12 +136,12 @@ function createReviver(root: AnyActorRef): (value: unknown) => unknown {
   return revive
 }
 
-/** What a reference to an actor that is no more leads to: as in XState, one that takes no events. */
-function createStopped(root: AnyActorRef, id: string): AnyActorRef {
+/** What a reference to an actor that is no more leads to: as in XState, one that has stopped and takes no events. */
+function createStopped(root: AnyActorRef, name: string, id: string): AnyActorRef {
   const actor = createActor(
-    fromTransition((state: unknown) => state, undefined),
+    fromCallback(() => {}),
     { id },
   )
   actor.start().stop()
-  return Object.assign(actor, { _parent: root })
+  return Object.assign(actor, { _parent: root, sessionId: name })
 }

@@ -4,6 +4,7 @@ import { PerdureError } from '../errors.ts'
 import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
+import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
 import { createClaims } from './claims.ts'
@@ -14,6 +15,7 @@ import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import { type FlowRequest, runFlow } from './flow-run.ts'
+import { createHousekeeping } from './housekeeping.ts'
 import { createIdle, type IdlePolicy } from './idle.ts'
 import { createInspection, type InspectionObserver } from './inspection.ts'
 import { tell, unheard } from './listener.ts'
@@ -73,6 +75,7 @@ export interface RuntimeParts {
   readonly autoResume: boolean
   readonly resumeConcurrency: number
   readonly idle: IdlePolicy
+  readonly retention: RetentionPolicy | undefined
   readonly inspect: InspectionObserver | undefined
   /** Hears every event, and is closed with the runtime. */
   readonly reporter: Reporter
@@ -121,7 +124,8 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       )
   }
 
-  const machines = createMachines({ services, registry, assertOpen, ...parts })
+  const retention = createHousekeeping(services, parts.retention)
+  const machines = createMachines({ services, registry, assertOpen, erase: retention.erase, ...parts })
 
   const idleSessions = createIdle(clock, parts.idle, (session: OpenSession) => session.passivate())
   const findSession = (name: string, id: string): OpenSession & { readonly runId: string } => {
@@ -225,6 +229,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
         await machines.stop(error)
         await Promise.all([...sessions.values()].map((session) => session.stop()))
         await Promise.allSettled([...running.values()].map(({ result }) => result))
+        await retention.close()
         await services.committer.idle()
         timers.close()
         inspection.close()

@@ -8,16 +8,21 @@ export interface TimerHandle {
 
 /**
  * All deadlines of a process behind one timeout of its clock (P8). An overdue one fires at once, in the order of the deadlines and then of setting. No delay is
- * too long. The clock is looked at once a minute at least, so one that has jumped forwards (the machine slept) is noticed.
+ * too long. The clock is looked at once a minute at least, so one that has jumped forwards (the machine slept) is noticed. After a clock has gone back, a deadline
+ * comes as long after it was set as it was to come; at most what had passed since the clock was last looked at is waited for twice.
  */
 export interface TimerQueue {
   /**
    * The time to reckon deadlines from, in epoch milliseconds: that of the clock, but it does not go back with a clock that does. What was to happen in an hour
-   * happens in an hour.
+   * happens in an hour. A clock that is put forwards again first makes up for having gone back.
    */
   now(): number
-  /** Calls `fire` once, at `dueAt` or as soon as possible after it; never before `set` returns. */
+  /**
+   * Calls `fire` once, at `dueAt` or as soon as possible after it; never before `set` returns. What is due fires in one pass; an error of one becomes an
+   * `uncaughtException` and does not stop the others. Errors: a `TypeError` when `dueAt` or the time of the clock is no number.
+   */
   set(dueAt: number, fire: () => void): TimerHandle
+  /** What has fired, or was cleared, is left alone. */
   clear(handle: TimerHandle): void
   /** Nothing fires from now on. */
   close(): void
@@ -36,22 +41,42 @@ interface Timer extends TimerHandle {
   isCleared: boolean
 }
 
+/** Errors: a `TypeError` when the time of the clock is no finite number. */
 export function createTimerQueue(clock: Clock): TimerQueue {
   /** A binary heap: the earliest first. */
   const heap: Timer[] = []
-  let armed: { readonly handle: unknown; readonly at: number; readonly waitMs: number; readonly dueAt: number } | undefined
+  /** `until`: the time that it is when the timeout comes back. */
+  let armed: { readonly handle: unknown; readonly waitMs: number; readonly until: number } | undefined
   let orders = 0
-  /** How far the clock has gone back, as far as that was noticed. */
-  let behindMs = 0
   let isFiring = false
   let isClosed = false
 
-  const read = (): number => {
+  const look = (): number => {
     const time = clock.now()
     if (!Number.isFinite(time)) throw new TypeError(`Expected \`clock.now()\` to be a finite number, got \`${String(time)}\``)
     return time
   }
-  const now = (): number => read() + behindMs
+  /** The latest time that was given out. */
+  let latest = look()
+  /** How far the clock has gone back, as far as that was noticed. */
+  let behindMs = 0
+
+  const now = (): number => {
+    const read = look()
+    const time = read + behindMs
+    const aheadMs = armed === undefined ? 0 : time - armed.until
+    if (aheadMs > TOLERANCE_MS) behindMs -= Math.min(behindMs, aheadMs)
+    else if (latest - time > TOLERANCE_MS) behindMs += latest - time
+    latest = Math.max(latest, read + behindMs)
+    return latest
+  }
+  /** The timeout has waited for all of its time, whatever the clock says. */
+  const nowAfter = (until: number): number => {
+    const time = now()
+    if (until - time > TOLERANCE_MS) behindMs += until - time
+    latest = Math.max(until, time)
+    return latest
+  }
 
   const isBefore = (a: Timer, b: Timer): boolean => a.dueAt < b.dueAt || (a.dueAt === b.dueAt && a.order < b.order)
   const place = (timer: Timer, index: number): void => {
@@ -91,22 +116,27 @@ export function createTimerQueue(clock: Clock): TimerQueue {
   }
   const arm = (): void => {
     const first = heap[0]
-    if (isFiring || isClosed) return
-    if (armed !== undefined && armed.dueAt === first?.dueAt) return
+    if (isFiring) return
+    if (first === undefined) {
+      disarm()
+      return
+    }
+    const time = now()
+    const isEarlyEnough = armed !== undefined && (armed.waitMs === 0 || (armed.until <= first.dueAt && time < first.dueAt))
+    if (isEarlyEnough) return
     disarm()
-    if (first === undefined) return
-    const waitMs = Math.min(Math.max(0, first.dueAt - now()), MAX_WAIT_MS)
-    armed = { at: read(), waitMs, dueAt: first.dueAt, handle: clock.setTimeout(tick, waitMs) }
+    const waitMs = Math.ceil(Math.min(Math.max(0, first.dueAt - time), MAX_WAIT_MS))
+    armed = { waitMs, until: time + waitMs, handle: clock.setTimeout(tick, waitMs) }
   }
 
   const tick = (): void => {
     if (armed === undefined) return
-    // The timeout has waited for `waitMs`, whatever the clock says.
-    const driftMs = read() - armed.at - armed.waitMs
-    if (driftMs < -TOLERANCE_MS) behindMs -= driftMs
-    else if (driftMs > TOLERANCE_MS) behindMs = Math.max(0, behindMs - driftMs)
-    armed = undefined
-    const time = now()
+    let time: number
+    try {
+      time = nowAfter(armed.until)
+    } finally {
+      armed = undefined
+    }
     const last = orders // what is set meanwhile has its turn in the next pass
     isFiring = true
     const later: Timer[] = []
@@ -124,8 +154,11 @@ export function createTimerQueue(clock: Clock): TimerQueue {
   return {
     now,
     set(dueAt, fire) {
-      if (Number.isNaN(dueAt)) throw new TypeError('Expected `dueAt` to be a time in epoch milliseconds, got `NaN`')
-      const timer: Timer = { dueAt, fire, order: orders++, index: heap.length, isCleared: false }
+      if (typeof dueAt !== 'number' || Number.isNaN(dueAt))
+        throw new TypeError(`Expected \`dueAt\` to be a time in epoch milliseconds, got \`${String(dueAt)}\` (${typeof dueAt})`)
+      look() // before it is taken: what is refused does not fire
+      const timer: Timer = { dueAt, fire, order: orders++, index: -1, isCleared: false }
+      if (isClosed) return timer
       sift(timer, heap.length)
       arm()
       return timer

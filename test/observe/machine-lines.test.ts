@@ -12,6 +12,7 @@ const events: readonly RuntimeEvent[] = [
   { ...common, type: 'machine.cancelled', name: 'order', reason: 'no longer needed' },
   { ...common, type: 'machine.parked', name: 'order', missing: ['state `order.paying`'] },
   { ...common, type: 'run.blocked', error: new PerdureError('RUN_CORRUPT', 'It is damaged.') },
+  { ...common, type: 'run.removed' },
   { ...common, type: 'message.dropped', from: 'shop-1', event: { type: 'paid' } },
 ]
 
@@ -37,7 +38,7 @@ test('each event of a run of a machine is one line, without control characters',
   assert.match(lines[3] ?? '', /order\s+cancelled\s+run order-17 · no longer needed/)
   assert.match(lines[4] ?? '', /order\s+parked\s+run order-17 · .*`order\.paying`.*migrate/)
   assert.match(lines[5] ?? '', /blocked\s+run order-17 .*It is damaged/)
-  assert.match(lines[6] ?? '', /dropped\s+paid from run shop-1 · run order-17/)
+  assert.match(lines[7] ?? '', /dropped\s+paid from run shop-1 · run order-17/)
   assert.ok(!lines.join('').includes('\u001b'))
 })
 

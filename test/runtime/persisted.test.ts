@@ -20,6 +20,7 @@ import { decodeRecord, encodeRecord } from '../../src/persistence/codec.ts'
 import { createDelta } from '../../src/persistence/delta.ts'
 import { fromStorable, toStorable } from '../../src/persistence/storable.ts'
 import { readPersisted } from '../../src/runtime/persisted.ts'
+import { restoreActor } from '../../src/runtime/restore.ts'
 
 type Event = { readonly type: string; readonly n?: number }
 interface Context {
@@ -114,9 +115,21 @@ const normal = (value: unknown): unknown =>
   JSON.parse(JSON.stringify(fromStorable(toStorable(value)), (key, item: unknown) => (key === 'stack' ? undefined : item)))
 const store = (value: unknown): Snapshot<unknown> => decodeRecord('key', encodeRecord('key', value)) as Snapshot<unknown> // what was persisted
 
+/** What XState does not have: the names of children in their run. */
+const withoutNames = (persisted: unknown): unknown => {
+  if (typeof persisted !== 'object' || persisted === null || !('children' in persisted)) return persisted
+  const children = Object.entries(persisted.children as Record<string, Record<string, unknown>>).map(([id, child]) => {
+    const { sessionId, ...rest } = child
+    assert.equal(typeof sessionId, 'string')
+    return [id, { ...rest, snapshot: withoutNames(rest.snapshot) }] as const
+  })
+  return { ...persisted, children: Object.fromEntries(children) }
+}
+
 function assertSame(actor: AnyActorRef): void {
-  assert.deepEqual(normal(readPersisted(actor)), normal(actor.getPersistedSnapshot()))
-  assert.deepEqual(store(readPersisted(actor)), store(actor.getPersistedSnapshot()))
+  const persisted = withoutNames(readPersisted(actor))
+  assert.deepEqual(normal(persisted), normal(actor.getPersistedSnapshot()))
+  assert.deepEqual(store(persisted), store(actor.getPersistedSnapshot()))
 }
 const restore = (logic: AnyActorLogic, snapshot: unknown): AnyActorRef =>
   createActor(logic, { snapshot: store(snapshot) }).start()
@@ -151,7 +164,7 @@ describe('the persisted state of a machine', () => {
         send(theirs, ...more)
         await new Promise(setImmediate)
         assertSame(ours)
-        assert.deepEqual(store(readPersisted(ours)), store(theirs.getPersistedSnapshot()))
+        assert.deepEqual(store(withoutNames(readPersisted(ours))), store(theirs.getPersistedSnapshot()))
       }
     })
 
@@ -194,7 +207,7 @@ describe('the persisted state of a machine', () => {
     send(actor, 'next', 'add', 'spawn', 'name')
     assert.equal(createDelta(readPersisted(actor), readPersisted(actor)).patch, null)
     const stored = store(readPersisted(actor))
-    const again = createActor(all, { snapshot: stored }).start()
+    const again = restoreActor('run', all, { actor: stored, timers: [], steps: 0, actors: 0 }).start()
     assert.equal(createDelta(stored, readPersisted(again)).patch, null)
     const before = readPersisted(again)
     send(again, 'add')

@@ -25,6 +25,7 @@ async function open(world: DurableWorld, directory: string, dieAt: number, momen
     durability: 'process',
     clock: process.clock,
     machines: [world.machine],
+    retention: undefined,
     autoResume: true,
     resumeConcurrency: 32,
     idle: { afterMs: 30_000, maxIdle: 1_000 },

@@ -108,7 +108,6 @@ export const departureCases: readonly ConformanceCase[] = [
   },
   {
     name: 'a reference to an actor that has gone does not lead to its namesake',
-    lostInRestart: 'References are kept by path, and the namesake has the same.',
     machine: () =>
       setup({
         types: { context: {} as { old: AnyActorRef; young: AnyActorRef | undefined } },
@@ -154,7 +153,7 @@ export const departureCases: readonly ConformanceCase[] = [
   },
   {
     name: 'the last state of a machine that was stopped is read from its reference',
-    lostInRestart: 'Of an actor that has gone only its path is kept.',
+    lostInRestart: 'Of an actor that has gone only its name is kept, not its last state.',
     machine: () =>
       setup({ types: { context: {} as { ear: AnyActorRef; heard: unknown } }, actors: { echo: echo() } }).createMachine({
         id: 'widow',
