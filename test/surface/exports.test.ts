@@ -12,15 +12,18 @@ const surface = {
     'agentMachine',
     'buildAgent',
     'buildTools',
+    'doctor',
     'execTool',
+    'fromStep',
     'isPerdureError',
     'openRuntime',
     'openaiModel',
     'parseProfile',
+    'sendToRun',
     'tool',
   ],
   'perdure/observe': ['createLedger', 'createReporter'],
-  'perdure/testing': ['openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
+  'perdure/testing': ['createTestClock', 'openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
 }
 
 test('`perdure` exports exactly the names that are promised', () => {

@@ -30,10 +30,33 @@ async function run(cwd: string, command: string, ...args: readonly string[]): Pr
 }
 
 const program = `
-const { buildAgent, isPerdureError } = require('perdure')
+const { buildAgent, isPerdureError, openRuntime } = require('perdure')
 const { scriptedModel } = require('perdure/testing')
-const agent = buildAgent({ name: 'a', systemPrompt: '', model: 'm' }, { model: scriptedModel(['Hello.']) })
-agent.run('Hi').then(({ output }) => console.log(output, isPerdureError(new Error())))
+const { setup } = require('xstate')
+
+const machine = setup({}).createMachine({
+  id: 'door',
+  initial: 'shut',
+  states: { shut: { on: { open: 'open' } }, open: { type: 'final' } },
+  output: 'opened',
+})
+
+async function main() {
+  const agent = buildAgent({ name: 'a', systemPrompt: '', model: 'm' }, { model: scriptedModel(['Hello.']) })
+  const { output } = await agent.run('Hi')
+  const runtime = await openRuntime({ directory: 'doors', machines: [machine], log: 'silent' })
+  const run = await runtime.start(machine, { id: 'front' })
+  await run.send({ type: 'open' })
+  console.log(output, isPerdureError(new Error()), await run.done())
+  await runtime.close()
+}
+main()
+`
+
+/** What `perdure doctor --app` reads: a later release, in which the door has no state `shut`. */
+const release = `
+import { setup } from 'xstate'
+export const machines = [setup({}).createMachine({ id: 'door', initial: 'closed', states: { closed: {} } })]
 `
 
 const compilerOptions = {
@@ -100,6 +123,14 @@ test('the packed package works in an empty project, for TypeScript and CommonJS'
   })
 
   await t.test('a CommonJS program can require it', async () => {
-    assert.equal(await run(project, process.execPath, 'app.cjs'), 'Hello. false\n')
+    assert.equal(await run(project, process.execPath, 'app.cjs'), 'Hello. false opened\n')
+  })
+
+  await t.test('the command `perdure` is installed with it', async () => {
+    await writeFile(join(project, 'release.ts'), release)
+    const command = join(project, 'node_modules/.bin/perdure')
+    assert.match(await run(project, command, '--help'), /doctor/)
+    const printed = await run(project, command, 'doctor', '--dir', 'doors', '--app', './release.ts')
+    assert.match(printed, /0 live runs|no live runs/i)
   })
 })
