@@ -1,9 +1,10 @@
 import { PerdureError } from '../errors.ts'
-import { encodeRecord } from './codec.ts'
+import { encodeRecord, encodeStorable } from './codec.ts'
 import type { Committer, Participant } from './commit.ts'
 import { assertRunId, endedKey, headKey, rangeOf, stepKey, stepRange, toRunId, toStep, wakeKey } from './keys.ts'
 import { type Head, parseHead, parseStep, type StepRecord } from './run-record.ts'
 import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
+import { toStorable } from './storable.ts'
 import type { Operation, Store } from './store.ts'
 
 export type { Head, RunStatus, StepRecord } from './run-record.ts'
@@ -67,6 +68,9 @@ interface Change {
   readonly record: StepRecord | undefined
 }
 
+/** Errors: `VALUE_NOT_STORABLE`. */
+const toStorableFixed = ({ id, kind, name, data }: Head): object => toStorable({ id, kind, name, data }) as object // an object's is one
+
 function createLog({ store, committer, now }: Room, opened: Head, created?: SnapshotLog): RunLog {
   let head = opened
   let snapshots = created
@@ -83,6 +87,21 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   let cut = new Map<string, Change>()
   /** What is changed while steps are being read, by reader. */
   const overlays = new Set<Map<string, Change>>()
+
+  /** What of the head seldom changes, as it is written. */
+  let fixed = toStorableFixed(opened)
+  const toStorableHead = ({ status, createdAt, updatedAt, wakeAt, endedAt, snapshot, steps }: Head): object => {
+    return {
+      ...fixed,
+      status,
+      createdAt,
+      updatedAt,
+      ...(wakeAt === undefined ? {} : { wakeAt }),
+      ...(endedAt === undefined ? {} : { endedAt }),
+      snapshot,
+      steps,
+    }
+  }
 
   const change = (step: string, record: StepRecord | undefined): void => {
     const key = stepKey(head.id, step)
@@ -107,12 +126,7 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
       operations.push(...toIndexChanges(cutHead, head))
       const key = headKey(head.id)
       const next: Head = { ...head, updatedAt: now(), snapshot }
-      try {
-        operations.push({ type: 'put', key, value: encodeRecord(key, next) })
-      } catch (error) {
-        abandoned = true // the snapshot in memory is ahead of the disk
-        throw error
-      }
+      operations.push({ type: 'put', key, value: encodeStorable(key, toStorableHead(next)) })
       head = next
       cutHead = next
       cut = changed
@@ -130,7 +144,7 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     },
     update(difference) {
       const next = { ...head, ...difference }
-      if (difference.data !== undefined) encodeRecord(headKey(head.id), next)
+      if ('data' in difference) fixed = toStorableFixed(next)
       head = next
     },
     stage(operation) {

@@ -3,6 +3,7 @@ import { decodeStorable, encodeStorable, packStorable, readChecksum, unpackStora
 import { createDelta, type Delta } from './delta.ts'
 import { baseKey, deltaKey, deltaRange } from './keys.ts'
 import { createPatcher } from './patch.ts'
+import { toStorable } from './storable.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
@@ -49,7 +50,7 @@ function createLog(
 
   /** Whether `next` was, or needed not be, kept in the head. */
   const writeInline = (next: unknown): boolean => {
-    const inline = packStorable(createDelta(undefined, next))
+    const inline = packStorable([toStorable(next)])
     if (inline.byteLength > INLINE_BYTES) return false
     if (end.inline === undefined || !isSame(end.inline, inline)) end = { seq: end.seq + 1, checksum: 0, inline }
     baseSeq = end.seq // there is no record up to here
@@ -111,7 +112,8 @@ export async function loadSnapshotLog(store: Store, run: string, expected: Chain
   const patcher = createPatcher(undefined)
   if (expected.inline !== undefined) {
     try {
-      patcher.apply(unpackStorable(expected.inline) as Delta) // in a checksummed record: written by `writeInline`
+      const [storable] = unpackStorable(expected.inline) as [unknown] // written by `writeInline`
+      patcher.apply({ patch: ['set', storable], references: [] })
     } catch (error) {
       throw broken('it cannot be read from its head', error)
     }
