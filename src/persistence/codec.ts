@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { Packr } from 'msgpackr/pack'
+import { Packr, RESERVE_START_SPACE } from 'msgpackr/pack'
 import { PerdureError } from '../errors.ts'
 import { fromStorable, toStorable } from './storable.ts'
 
@@ -18,21 +18,22 @@ const packr = new Packr({
   useToJSON: false,
 })
 
+/** A Buffer's `slice` shares its memory, and it is compared and printed in other ways: nobody is handed one. */
+const toPlain = ({ buffer, byteOffset, byteLength }: Uint8Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength)
+
 const checksum = (key: string, payload: Uint8Array): number => crc32(payload, crc32(key))
 
 /** Bytes of a storable value that become part of a record. */
-export const packStorable = (value: unknown): Uint8Array => new Uint8Array(packr.pack(value))
+export const packStorable = (value: unknown): Uint8Array => toPlain(packr.pack(value))
 /** What {@link packStorable} was given. */
 export const unpackStorable = (bytes: Uint8Array): unknown => packr.unpack(bytes)
 
 /** The bytes of a record of `value` under `key`. The value must be storable already; see `toStorable`. */
 export function encodeStorable(key: string, value: unknown): Uint8Array {
-  const payload = packr.pack(value)
-  const bytes = new Uint8Array(HEADER_BYTES + payload.byteLength)
+  const bytes = packr.pack(value, RESERVE_START_SPACE + HEADER_BYTES) // a part of a larger buffer, and nobody else's
   bytes[0] = FORMAT
-  new DataView(bytes.buffer).setUint32(1, checksum(key, payload), true)
-  bytes.set(payload, HEADER_BYTES)
-  return bytes
+  bytes.writeUInt32LE(checksum(key, bytes.subarray(HEADER_BYTES)), 1)
+  return toPlain(bytes)
 }
 
 /** The bytes of a record of `value` under `key`. Errors: `VALUE_NOT_STORABLE`. */

@@ -60,7 +60,9 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
   const cut = (): Batch | undefined => {
     const operations: Operation[] = []
     const prepared: Batch['prepared'] = []
-    for (const [participant, done] of [...waiting]) {
+    let left = waiting.size // who asks while the batch is being cut has the next one
+    for (const [participant, done] of waiting) {
+      if (left-- === 0) break
       if (prepared.length === MAX_BATCH) break
       if (writing.has(participant)) continue
       waiting.delete(participant)

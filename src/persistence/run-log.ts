@@ -120,10 +120,13 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     prepare() {
       if (abandoned) throw new PerdureError('ABORTED', `Run \`${head.id}\` has stopped: an earlier commit of it failed.`)
       const delta = read === undefined || snapshots === undefined ? [] : snapshots.write(read())
-      const operations = [...Array.from(changed.values(), ({ operation }) => operation), ...staged, ...delta]
+      const operations: Operation[] = []
+      for (const { operation } of changed.values()) operations.push(operation)
+      for (const operation of staged) operations.push(operation)
+      for (const operation of delta) operations.push(operation)
       const snapshot = snapshots?.end ?? head.snapshot
       if (operations.length === 0 && head === cutHead && snapshot === head.snapshot) return []
-      operations.push(...toIndexChanges(cutHead, head))
+      if (head.wakeAt !== cutHead?.wakeAt || head.endedAt !== cutHead?.endedAt) operations.push(...toIndexChanges(cutHead, head))
       const key = headKey(head.id)
       const next: Head = { ...head, updatedAt: now(), snapshot }
       operations.push({ type: 'put', key, value: encodeStorable(key, toStorableHead(next)) })
