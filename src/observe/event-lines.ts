@@ -1,10 +1,12 @@
 import type { ChangedPart, RuntimeEvent } from '../runtime/events.ts'
 import { type ErrorSummary, isInterruption, toErrorLabel, toErrorSummary, toErrorText } from './error-summary.ts'
+import { isOfMachine } from './ledger-calls.ts'
 import type { LedgerRun } from './ledger-run.ts'
 import { type LedgerState, toOwnerId } from './ledger-state.ts'
 import type { LogLine } from './log-line.ts'
 import { isMachineEvent, toMachineLine } from './machine-lines.ts'
 import { toDuration } from './quantity.ts'
+import { MAX_LABEL, toRunLabel } from './run-label.ts'
 import { toSafeText } from './safe-text.ts'
 import { toCallParts, toList, toReceiptLines, toSavedText, toSpendParts } from './spend-text.ts'
 import { cutText, keepTogether } from './text-width.ts'
@@ -12,7 +14,6 @@ import { cutText, keepTogether } from './text-width.ts'
 type EventOf<T extends RuntimeEvent['type']> = Extract<RuntimeEvent, { readonly type: T }>
 
 const MAX_ERROR = 300
-const MAX_LABEL = 24
 
 const line = (tone: LogLine['tone'], level: LogLine['level'], name: string, verb: string, detail = ''): LogLine => ({
   tone,
@@ -31,17 +32,17 @@ function toPartsText(parts: readonly ChangedPart[]): string {
   return named.length === 0 ? last : `${named.join(', ')} and ${last}`
 }
 
+/** Of a step of a machine the id of the run is told: the name of the machine may not be known. */
+const NO_PLACE = { level: 0, name: '' } as const
+
 /** Which run a checkpoint is of, where that is not plain: several run at once, or it is a session that has a name. */
 function toPlace(state: LedgerState, ownerId: string, checkpoint: string): { level: 0 | 1; name: string } {
   const owner = state.runs.get(ownerId)
   const name = toSafeText(checkpoint)
-  if (owner?.kind !== 'flow') return { level: 0, name: ownerId.endsWith('/main') ? name : `${toLabel(ownerId)} › ${name}` }
+  if (owner?.kind !== 'flow') return { level: 0, name: ownerId.endsWith('/main') ? name : `${toRunLabel(ownerId)} › ${name}` }
   const flows = [...state.runs.values()].filter((run) => run.kind === 'flow' && run.status === 'running')
-  return { level: 1, name: flows.length > 1 ? `${toLabel(ownerId)} › ${name}` : name }
+  return { level: 1, name: flows.length > 1 ? `${toRunLabel(ownerId)} › ${name}` : name }
 }
-
-/** A run's id without most of the hash that ends it. */
-const toLabel = (id: string): string => cutText(toSafeText(id).replace(/(\/[\w-]{6})[\w-]{10}$/, '$1'), MAX_LABEL)
 
 function toReasonText({ reason, changed, reused }: EventOf<'checkpoint.started'>): string {
   const goesOn = toCallParts(reused).length > 0
@@ -151,7 +152,9 @@ function toCheckpointLines(
   state: LedgerState,
   event: Extract<RuntimeEvent, { readonly checkpoint: string }>,
 ): readonly LogLine[] {
-  const { level, name } = toPlace(state, toOwnerId(state, event), event.checkpoint)
+  const ofMachine = isOfMachine(event)
+  const { level, name } = ofMachine ? NO_PLACE : toPlace(state, toOwnerId(state, event), event.checkpoint)
+  const run = ofMachine ? `run ${toSafeText(event.runId)} · ` : ''
   switch (event.type) {
     case 'checkpoint.started':
       return [line('start', level, name, 'started', toReasonText(event))]
@@ -175,8 +178,8 @@ function toCheckpointLines(
     }
     case 'call.started': {
       if (!event.inDoubt) return []
-      const twice = event.kind === 'tool' ? 'its effect may have happened already' : 'it may be paid twice'
-      const what = `${toSafeText(event.kind)} ${cutText(toSafeText(event.name), MAX_LABEL)}`
+      const twice = event.kind === 'model' ? 'it may be paid twice' : 'its effect may have happened already'
+      const what = `${run}${toSafeText(event.kind)} ${cutText(toSafeText(event.name), MAX_LABEL)}`
       return [line('repeat', level, name, 'repeats', `${what}: was in flight when an earlier attempt ended, ${twice}`)]
     }
     case 'call.retried': {
@@ -188,7 +191,7 @@ function toCheckpointLines(
           level,
           name,
           'retries',
-          `${call} in ${toDuration(event.delayMs)}, attempt ${event.attempt} failed · ${error}`,
+          `${run}${call} in ${toDuration(event.delayMs)}, attempt ${event.attempt} failed · ${error}`,
         ),
       ]
     }

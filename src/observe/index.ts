@@ -1,5 +1,6 @@
 export type { ErrorSummary } from './error-summary.ts'
 export { createLedger, type Ledger, type LedgerOptions, type LedgerStore } from './ledger.ts'
+export type { LedgerMachineCall } from './ledger-calls.ts'
 export type { LedgerCall, LedgerCheckpoint, LedgerRun } from './ledger-run.ts'
 export type { LedgerState } from './ledger-state.ts'
 export type { LogFormat } from './log-format.ts'

@@ -1,11 +1,13 @@
 import type { RuntimeEvent } from '../runtime/events.ts'
-import { addSpend, toLostSpend } from '../runtime/spend.ts'
+import { addSpend, type Spend, toLostSpend } from '../runtime/spend.ts'
 import { toErrorSummary } from './error-summary.ts'
+import { beginMachineCall, changeMachineCall, endMachineCalls, isOfMachine, type LedgerMachineCall } from './ledger-calls.ts'
 import {
   beginCheckpoint,
   changeCall,
   changeCheckpoint,
   interruptCheckpoints,
+  type LedgerCall,
   type LedgerRun,
   newCheckpoint,
   toEnded,
@@ -15,6 +17,8 @@ import {
 export interface LedgerState {
   /** By id, in the order in which they were first heard of. */
   readonly runs: ReadonlyMap<string, LedgerRun>
+  /** The calls in flight of steps of machines, in the order in which they began; at most the last 1,000. */
+  readonly machineCalls: readonly LedgerMachineCall[]
   /** How many runs that are not running are remembered. */
   readonly maxFinishedRuns: number
 }
@@ -96,6 +100,29 @@ function finishRun(state: LedgerState, event: EventOf<'run.completed' | 'run.fai
   )
 }
 
+const withCalls = (state: LedgerState, machineCalls: LedgerState['machineCalls']): LedgerState =>
+  machineCalls === state.machineCalls ? state : { ...state, machineCalls }
+
+const endCalls = (state: LedgerState, { runId }: { readonly runId: string }): LedgerState =>
+  withCalls(state, endMachineCalls(state.machineCalls, runId))
+
+/** A call has settled, or an attempt at it has failed: it is changed or gone, and its checkpoint has spent more. */
+function settleCall(
+  state: LedgerState,
+  event: EventOf<'call.settled' | 'call.retried'>,
+  spent: Spend,
+  by: <T extends LedgerCall>(call: T) => T | undefined,
+): LedgerState {
+  if (isOfMachine(event)) return withCalls(state, changeMachineCall(state.machineCalls, event, by))
+  const { checkpoint } = event
+  return change(state, event, (run) =>
+    changeCheckpoint(changeCall(run, event, by), { checkpoint, kind: 'turn' }, (open) => ({
+      ...open,
+      spent: addSpend(open.spent, spent),
+    })),
+  )
+}
+
 /** The transitions, by event: pure, and nothing for an event about what is not known (any more). */
 export const transitions: { readonly [T in RuntimeEvent['type']]: (state: LedgerState, event: EventOf<T>) => LedgerState } = {
   'run.started': (state, { runId: id, name, attempt, time: startedAt }) =>
@@ -135,45 +162,32 @@ export const transitions: { readonly [T in RuntimeEvent['type']]: (state: Ledger
   },
 
   'call.started': (state, event) => {
-    const { key, kind, name, attempt, inDoubt, time: startedAt } = event
+    const { runId, checkpoint, key, kind, name, attempt, inDoubt, time: startedAt } = event
+    const call = { key, kind, name, attempt, inDoubt, startedAt, retries: 0, textLength: 0 }
+    if (isOfMachine(event)) return withCalls(state, beginMachineCall(state.machineCalls, { runId, ...call }))
     return change(state, event, (run) =>
-      changeCheckpoint(run, { checkpoint: event.checkpoint, kind: 'turn' }, (open) => ({
-        ...open,
-        calls: [...open.calls, { key, kind, name, attempt, inDoubt, startedAt, retries: 0, textLength: 0 }],
-      })),
+      changeCheckpoint(run, { checkpoint, kind: 'turn' }, (open) => ({ ...open, calls: [...open.calls, call] })),
     )
   },
-  'call.settled': (state, event) =>
-    change(state, event, (run) =>
-      changeCheckpoint(
-        changeCall(run, event, () => undefined),
-        { checkpoint: event.checkpoint, kind: 'turn' },
-        (open) => ({ ...open, spent: addSpend(open.spent, event.spent) }),
-      ),
-    ),
+  'call.settled': (state, event) => settleCall(state, event, event.spent, () => undefined),
   'call.reused': (state) => state,
   // What the failed attempt had written is void; what it was billed is not (P12).
   'call.retried': (state, event) =>
-    change(state, event, (run) =>
-      changeCheckpoint(
-        changeCall(run, event, (call) => ({ ...call, retries: call.retries + 1, textLength: 0 })),
-        { checkpoint: event.checkpoint, kind: 'turn' },
-        (open) => ({ ...open, spent: addSpend(open.spent, toLostSpend(event.error)) }),
-      ),
-    ),
-  'text.received': (state, event) =>
-    change(state, event, (run) =>
-      changeCall(run, event, (call) => ({ ...call, textLength: call.textLength + event.delta.length })),
-    ),
+    settleCall(state, event, toLostSpend(event.error), (call) => ({ ...call, retries: call.retries + 1, textLength: 0 })),
+  'text.received': (state, event) => {
+    const hear = <T extends LedgerCall>(call: T): T => ({ ...call, textLength: call.textLength + event.delta.length })
+    if (isOfMachine(event)) return withCalls(state, changeMachineCall(state.machineCalls, event, hear))
+    return change(state, event, (run) => changeCall(run, event, hear))
+  },
 
-  // Runs of machines are not kept here: there may be any number of them, and `runtime.runs()` lists them.
+  // Runs of machines are not kept: there may be any number of them, and `runtime.runs()` lists them.
   'machine.started': (state) => state,
-  'machine.completed': (state) => state,
-  'machine.failed': (state) => state,
-  'machine.cancelled': (state) => state,
-  'machine.parked': (state) => state,
-  'run.blocked': (state) => state,
-  'run.removed': (state) => state,
+  'machine.completed': endCalls,
+  'machine.failed': endCalls,
+  'machine.cancelled': endCalls,
+  'machine.parked': endCalls,
+  'run.blocked': endCalls,
+  'run.removed': endCalls,
   'message.dropped': (state) => state,
 }
 

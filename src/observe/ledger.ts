@@ -20,7 +20,8 @@ export interface Ledger {
 }
 
 /**
- * Makes a ledger: the runs by id, with their checkpoints and calls in flight, kept up to date by the runtime's events.
+ * Makes a ledger: the runs of flows and sessions by id, with their checkpoints and calls in flight, kept up to date by the runtime's
+ * events. Of runs of machines, of which there may be any number, only the calls in flight: `runtime.runs()` lists the runs.
  *
  * @example
  * ```ts
@@ -34,7 +35,7 @@ export function createLedger({ maxFinishedRuns = 1_000 }: LedgerOptions = {}): L
     throw new TypeError(
       `Expected \`maxFinishedRuns\` to be an integer ≥ 0, got \`${String(maxFinishedRuns)}\` (${typeof maxFinishedRuns})`,
     )
-  const context: LedgerState = { runs: new Map(), maxFinishedRuns }
+  const context: LedgerState = { runs: new Map(), machineCalls: [], maxFinishedRuns }
   const store: LedgerStore = createStore<LedgerState, RuntimeEvent, never>({ context, on: transitions })
   return { store, listener: (event) => store.send(event) }
 }

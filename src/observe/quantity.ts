@@ -1,18 +1,28 @@
-const count = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
-const cents = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
-const fractions = new Intl.NumberFormat('en-US', { minimumFractionDigits: 4, maximumFractionDigits: 4 })
-const tiny = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 2 })
+/** Made when it is first needed: making one takes milliseconds, and who logs nothing needs none. */
+function lazyFormat(options: Intl.NumberFormatOptions): (amount: number) => string {
+  let format: Intl.NumberFormat | undefined
+  return (amount) => {
+    format ??= new Intl.NumberFormat('en-US', options)
+    return format.format(amount)
+  }
+}
+const cents = lazyFormat({ minimumFractionDigits: 2, maximumFractionDigits: 2 })
+const fractions = lazyFormat({ minimumFractionDigits: 4, maximumFractionDigits: 4 })
+const tiny = lazyFormat({ maximumSignificantDigits: 2 })
+
+/** `2,104`. */
+export const toNumber = lazyFormat({ maximumFractionDigits: 0 })
 
 /** `1 call`, `3 calls`, `2,104 tokens`. */
 export function toCount(amount: number, noun: string): string {
-  return `${count.format(amount)} ${noun}${amount === 1 ? '' : 's'}`
+  return `${toNumber(amount)} ${noun}${amount === 1 ? '' : 's'}`
 }
 
 /** US dollars, as precise as the amount is small: `$12.34`, `$0.42`, `$0.0042`, `$0.000012`. */
 export function toMoney(usd: number): string {
   if (usd === 0) return '$0'
-  if (usd >= 0.1) return `$${cents.format(usd)}`
-  return `$${(usd >= 0.0001 ? fractions : tiny).format(usd)}`
+  if (usd >= 0.1) return `$${cents(usd)}`
+  return `$${(usd >= 0.0001 ? fractions : tiny)(usd)}`
 }
 
 const pad = (part: number): string => String(part).padStart(2, '0')

@@ -1,4 +1,5 @@
 import type { RuntimeEvent } from '../runtime/events.ts'
+import { createCrowd } from './crowd.ts'
 import { toCutLines, toEventLines } from './event-lines.ts'
 import { toJsonLine } from './json-line.ts'
 import { advance, type LedgerState } from './ledger-state.ts'
@@ -38,7 +39,8 @@ function assertLogFormat(name: string, value: unknown): asserts value is LogForm
 
 /**
  * Makes a listener that prints what happens. `pretty`: a line when a checkpoint starts, finishes, fails or comes from the store,
- * with calls, tokens, cost and time, and a receipt at the end of a run; on a terminal also a line about the call in flight.
+ * with calls, tokens, cost and time, and a receipt at the end of a run; on a terminal also a line about the call in flight. Of runs of
+ * machines a line for each when they start, end, or cannot go on; when more than ten in a second have the same to say, how many more.
  * `json`: a line of JSON for each event. `silent`: nothing.
  *
  * What models, tools, prompts and errors wrote is made safe for the terminal. Of an error, name, code and message are printed (P11).
@@ -86,7 +88,7 @@ function createPrettyReporter(options: ReporterOptions): Reporter {
   const isAnimated = isTTY && env.TERM !== 'dumb'
   const progress = isAnimated ? createProgressLine({ output, theme, now, lead: layout.lead, foreignBytes }) : undefined
   // What has ended was printed: nothing of it is remembered.
-  let state: LedgerState = { runs: new Map(), maxFinishedRuns: 0 }
+  let state: LedgerState = { runs: new Map(), machineCalls: [], maxFinishedRuns: 0 }
   let closed = false
 
   const print = (lines: ReturnType<typeof toEventLines>): void => {
@@ -96,19 +98,22 @@ function createPrettyReporter(options: ReporterOptions): Reporter {
     progress?.printed()
   }
 
+  const crowd = createCrowd(print)
+
   return toReporter(
     (event) => {
       if (closed || (event.type === 'text.received' && progress === undefined)) return
       const lines = toEventLines(state, event)
       state = advance(state, event)
-      print(lines)
-      if (event.type === 'text.received') progress?.hear(event.delta)
+      if (crowd.admit(event, lines)) print(lines)
+      if (event.type === 'text.received') progress?.hear(event)
       progress?.follow(state)
     },
     () => {
       if (closed) return
       closed = true
       progress?.close()
+      crowd.flush()
       print([...state.runs.values()].flatMap((run) => toCutLines(state, run)))
     },
   )

@@ -3,7 +3,13 @@ const WIDE =
 const ZERO = /^[\p{Mn}\p{Me}\u200c\u200d]+$/u
 const ASCII = /^[\x20-\x7e]*$/
 
-const segmenter = new Intl.Segmenter('en', { granularity: 'grapheme' })
+let segmenter: Intl.Segmenter | undefined
+
+/** Loading it takes milliseconds: not before it is needed, and who logs nothing never needs it. */
+function segment(text: string): Intl.Segments {
+  segmenter ??= new Intl.Segmenter('en', { granularity: 'grapheme' })
+  return segmenter.segment(text)
+}
 
 const cellsOf = (grapheme: string): number => (ZERO.test(grapheme) ? 0 : WIDE.test(grapheme) ? 2 : 1)
 
@@ -11,7 +17,7 @@ const cellsOf = (grapheme: string): number => (ZERO.test(grapheme) ? 0 : WIDE.te
 export function toWidth(text: string): number {
   if (ASCII.test(text)) return text.length
   let width = 0
-  for (const { segment } of segmenter.segment(text)) width += cellsOf(segment)
+  for (const grapheme of segment(text)) width += cellsOf(grapheme.segment)
   return width
 }
 
@@ -20,10 +26,10 @@ export function cutText(text: string, width: number): string {
   if (toWidth(text) <= width) return text
   let kept = ''
   let used = 0
-  for (const { segment } of segmenter.segment(text)) {
-    used += cellsOf(segment)
+  for (const grapheme of segment(text)) {
+    used += cellsOf(grapheme.segment)
     if (used > width - 1) break
-    kept += segment
+    kept += grapheme.segment
   }
   return `${kept.trimEnd()}…`
 }

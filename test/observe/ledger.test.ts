@@ -173,6 +173,80 @@ test('a long session keeps its last thousand checkpoints', () => {
   assert.deepEqual([run?.checkpoints.length, run?.checkpoints.at(-1)?.name], [1_000, 'default_1100'])
 })
 
+describe('calls of machines', () => {
+  const call = { runId: 'order-17', checkpoint: '' } as const
+  const machine = { runId: 'order-17', name: 'order', time: 1_000_100 } as const
+  /** The calls of machines in flight after these events. */
+  const callsAfter = (...events: readonly RuntimeEvent[]) => {
+    const { listener, store } = createLedger()
+    for (const item of events) listener(item)
+    assert.equal(store.get().context.runs.size, 0, 'a run of a machine is not kept')
+    return store.get().context.machineCalls
+  }
+
+  test('are known while they are in flight, also when the start of their run was not seen', () => {
+    const [known, ...others] = callsAfter(event.callStarted(call), event.callRetried(call), event.text(call), event.text(call))
+    assert.deepEqual(others, [])
+    assert.deepEqual([known?.runId, known?.name, known?.retries, known?.textLength], ['order-17', 'gpt-5-mini', 1, 10])
+    assert.deepEqual(callsAfter(event.callStarted(call), event.callSettled(call)), [])
+  })
+
+  test('are told apart by run and key; one that is made again takes the place of the first', () => {
+    const calls = callsAfter(
+      event.callStarted(call),
+      event.callStarted({ ...call, key: 'call/2' }),
+      event.callStarted({ ...call, runId: 'order-18' }),
+      event.callStarted({ ...call, attempt: 2, inDoubt: true }),
+      event.callSettled({ ...call, runId: 'order-18' }),
+    )
+    assert.deepEqual(
+      calls.map(({ runId, key, attempt }) => [runId, key, attempt]),
+      [
+        ['order-17', 'call/2', 1],
+        ['order-17', 'call/1', 2],
+      ],
+    )
+  })
+
+  const ends: readonly RuntimeEvent[] = [
+    { ...machine, type: 'machine.completed' },
+    { ...machine, type: 'machine.failed', error: new Error('it broke') },
+    { ...machine, type: 'machine.cancelled', reason: undefined },
+    { ...machine, type: 'machine.parked', missing: ['state `a`'] },
+    { ...machine, type: 'run.blocked', error: new Error('it broke') },
+    { ...machine, type: 'run.removed' },
+  ]
+  for (const end of ends)
+    test(`are forgotten with their run: ${end.type}`, () => {
+      const calls = callsAfter(event.callStarted(call), event.callStarted({ ...call, runId: 'order-18' }), end)
+      assert.deepEqual(
+        calls.map(({ runId }) => runId),
+        ['order-18'],
+      )
+    })
+
+  test('are a thousand at most: the oldest is forgotten first', () => {
+    const { listener, store } = createLedger()
+    for (let i = 1; i <= 100_000; i++) {
+      listener({ ...machine, type: 'machine.started', runId: `order-${i}` })
+      listener(event.callStarted({ ...call, runId: `order-${i}` }))
+    }
+    const { runs, machineCalls } = store.get().context
+    assert.deepEqual([runs.size, machineCalls.length, machineCalls.at(-1)?.runId], [0, 1_000, 'order-100000'])
+  })
+
+  test('change nothing that was read before', () => {
+    const { listener, store } = createLedger()
+    listener(event.callStarted(call))
+    const before = store.get().context
+    const copy = structuredClone(before)
+    listener(event.text(call))
+    listener(event.callSettled(call))
+    listener(event.callSettled(call))
+    assert.deepEqual(before, copy)
+  })
+})
+
 test('a limit that is no number of runs is refused', () => {
   assert.throws(() => createLedger({ maxFinishedRuns: -1 }), {
     name: 'TypeError',

@@ -112,3 +112,22 @@ test('there is no line, and no timer, where nobody watches', (t) => {
   report(event.text())
   assert.equal(stream.text, '')
 })
+
+test('a call of a machine is told with its run', (t) => {
+  const { pass, report } = openTerminal(t)
+  report(event.callSettled())
+  const call = { runId: 'order-17', checkpoint: '', key: 'charge/1', kind: 'tool', name: 'charge' } as const
+  report(event.callStarted({ ...call, time: 1_000_000 }))
+  assert.equal(pass(100), `${ERASE}  ⠙ order-17   charge 0.1 s`)
+  report(event.callSettled(call))
+  assert.equal(pass(1000), '', 'the timer has stopped')
+})
+
+test('a call of a machine that was left without a word is not told for ever', (t) => {
+  const { pass, report } = openTerminal(t)
+  report(event.callSettled())
+  report(event.callStarted({ runId: 'order-17', checkpoint: '', time: 1_000_000 }))
+  assert.match(pass(598_000).slice(-40), /order-17 {3}gpt-5-mini 9 min 58 s$/)
+  assert.equal(pass(2_000), ERASE)
+  assert.equal(pass(1_000), '', 'the timer has stopped')
+})
