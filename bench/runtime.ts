@@ -34,10 +34,25 @@ const median = (numbers: readonly number[]): number =>
 const root = mkdtempSync(join(process.env.PERDURE_BENCH_DIR ?? tmpdir(), 'perdure-bench-'))
 const open = (directory: string) => openRuntime({ directory, machines: [counter], log: 'silent' })
 
-/** Milliseconds of one `write` of 200 bytes and its `fdatasync`. */
-function measureSync(count: number): number[] {
+/** Bytes of the record that an event of `counter` writes: those of the references have as many. */
+async function measureRecord(): Promise<number> {
+  const directory = join(root, 'record')
+  {
+    await using runtime = await open(directory)
+    const run = await runtime.start(counter, { id: 'run-0' })
+    await run.send({ type: 'flip' })
+  }
+  const database = new Level<string, Uint8Array>(directory, { valueEncoding: 'view' })
+  const bytes = await database.get('h/run-0')
+  await database.close()
+  if (bytes === undefined) throw new Error('The record of a run is not where it was')
+  return bytes.byteLength
+}
+
+/** Milliseconds of one `write` of `size` bytes and its `fdatasync`. */
+function measureSync(count: number, size: number): number[] {
   const file = openSync(join(root, 'raw'), 'a')
-  const bytes = Buffer.alloc(200, 'x')
+  const bytes = Buffer.alloc(size, 'x')
   const times: number[] = []
   for (let index = 0; index < count; index++) {
     const startedAt = performance.now()
@@ -49,12 +64,12 @@ function measureSync(count: number): number[] {
   return times
 }
 
-/** Records a second of synced LevelDB batches of 100 records of 200 bytes, one after the other. */
-async function measureBatches(ms: number): Promise<number> {
+/** Records a second of synced LevelDB batches of 100 records of `size` bytes, one after the other. */
+async function measureBatches(ms: number, size: number): Promise<number> {
   const directory = join(root, 'level')
   const database = new Level<string, string>(directory)
   await database.open()
-  const value = 'x'.repeat(200)
+  const value = 'x'.repeat(size)
   const startedAt = performance.now()
   let count = 0
   while (performance.now() - startedAt < ms) {
@@ -75,6 +90,8 @@ function report(what: string, value: string, ratio: number, limit: number, isGoo
 }
 
 async function benchRuns(): Promise<void> {
+  const recordBytes = await measureRecord()
+  console.log(`An event writes one record of ${recordBytes} bytes, and so do the references`)
   await using runtime = await open(join(root, 'runs'))
   const runs = await Promise.all(Array.from({ length: 1_000 }, (_, index) => runtime.start(counter, { id: `run-${index}` })))
   const throughput = async (ms: number): Promise<number> => {
@@ -91,7 +108,7 @@ async function benchRuns(): Promise<void> {
   const events: number[] = []
   const records: number[] = []
   for (let round = 0; round < rounds; round++) {
-    records.push(await measureBatches(600))
+    records.push(await measureBatches(600, recordBytes))
     events.push(await throughput(1_500))
   }
   const ratio = median(events.map((count, index) => count / (records[index] ?? Number.NaN)))
@@ -108,7 +125,7 @@ async function benchRuns(): Promise<void> {
   const sends: number[] = []
   const syncs: number[] = []
   for (let round = 0; round < rounds * 4; round++) {
-    syncs.push(...measureSync(100))
+    syncs.push(...measureSync(100, recordBytes))
     for (let index = 0; index < 100; index++) {
       const startedAt = performance.now()
       await run.send({ type: 'flip' })

@@ -90,17 +90,12 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
 
   /** What of the head seldom changes, as it is written. */
   let fixed = toStorableFixed(opened)
-  const toStorableHead = ({ status, createdAt, updatedAt, wakeAt, endedAt, snapshot, steps }: Head): object => {
-    return {
-      ...fixed,
-      status,
-      createdAt,
-      updatedAt,
-      ...(wakeAt === undefined ? {} : { wakeAt }),
-      ...(endedAt === undefined ? {} : { endedAt }),
-      snapshot,
-      steps,
-    }
+  const toStorableHead = (next: Head): object => {
+    const { status, createdAt, updatedAt, snapshot, steps } = next
+    const storable: Record<string, unknown> = { ...fixed, status, createdAt, updatedAt, snapshot, steps }
+    if (next.wakeAt !== undefined) storable.wakeAt = next.wakeAt
+    if (next.endedAt !== undefined) storable.endedAt = next.endedAt
+    return storable
   }
 
   const change = (step: string, record: StepRecord | undefined): void => {

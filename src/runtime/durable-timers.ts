@@ -15,6 +15,8 @@ export interface StoredTimer {
   readonly event: EventObject
   /** Epoch milliseconds. */
   readonly dueAt: number
+  /** As in XState, an id is that of the last event that was set under it, until one of them fires: this one can no longer be cancelled by it. */
+  readonly isFree?: true
 }
 
 export interface DurableTimers {
@@ -32,7 +34,7 @@ export interface DurableTimers {
 const LATEST = 8.64e15
 
 interface Armed {
-  readonly timer: StoredTimer
+  timer: StoredTimer
   readonly source: AnyActorRef
   readonly target: AnyActorRef
   readonly handle: TimerHandle
@@ -68,6 +70,7 @@ export function takeOverTimers(
   const arm = (timer: StoredTimer, source: AnyActorRef, target: AnyActorRef): void => {
     const handle = room.timers.set(timer.dueAt, () => {
       remove(one)
+      freeId(source, timer.id)
       relay(source, target, timer.event)
     })
     const one: Armed = { timer, source, target, handle }
@@ -89,19 +92,30 @@ export function takeOverTimers(
     return id
   }
 
+  const findHolder = (source: AnyActorRef, id: string): Armed | undefined =>
+    armed.find(({ timer, source: owner }) => owner === source && timer.id === id && timer.isFree === undefined)
+  const freeId = (source: AnyActorRef, id: string): void => {
+    const holder = findHolder(source, id)
+    if (holder === undefined) return
+    const { timer } = holder
+    holder.timer = { ...timer, isFree: true }
+    pending = pending.map((other) => (other === timer ? holder.timer : other))
+  }
+
   // The system calls these through the object, so all of its actors come here.
   scheduler.schedule = (source, target, event, delay, id) => {
     if (target.system !== root.system)
       throw new TypeError(
         `Expected the target of the delayed event \`${event.type}\` to belong to run \`${run}\`, got an actor of another system`,
       )
+    if (id !== undefined) freeId(source, id)
     const dueAt = Math.min(room.timers.now() + Math.max(0, Number.isNaN(delay) ? 0 : delay), LATEST)
     const timer: StoredTimer = { id: id ?? toId(source), source: toPath(source), target: toPath(target), event, dueAt }
     pending = [...pending, timer]
     arm(timer, source, target)
   }
   scheduler.cancel = (source, id) => {
-    const one = armed.findLast((other) => other.source === source && other.timer.id === id)
+    const one = findHolder(source, id)
     if (one !== undefined) cancel(one)
   }
   scheduler.cancelAll = (source) => {

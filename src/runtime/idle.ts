@@ -18,17 +18,15 @@ export interface Idle<T> {
 
 /** `release` lets go of an item and says whether it could: what is busy stays. */
 export function createIdle<T>(clock: Clock, { afterMs, maxIdle }: IdlePolicy, release: (item: T) => boolean): Idle<T> {
-  /** Since when it was not used; in that order. */
+  /** Since when it was not used, as far as that has been looked at; in that order. */
   const since = new Map<T, number>()
+  /** What was used since it was looked at. */
+  const used = new Set<T>()
   let armed: unknown
 
-  const touch = (item: T): void => {
-    if (!since.delete(item)) return
-    since.set(item, clock.now())
-  }
   const tryRelease = (item: T): void => {
     since.delete(item)
-    if (!release(item)) since.set(item, clock.now())
+    if (used.delete(item) || !release(item)) since.set(item, clock.now())
   }
   const sweep = (): void => {
     armed = undefined
@@ -57,12 +55,16 @@ export function createIdle<T>(clock: Clock, { afterMs, maxIdle }: IdlePolicy, re
       }
       arm()
     },
-    touch,
+    touch(item) {
+      used.add(item)
+    },
     remove(item) {
       since.delete(item)
+      used.delete(item)
     },
     close() {
       since.clear()
+      used.clear()
       if (armed !== undefined) clock.clearTimeout(armed)
       armed = undefined
     },

@@ -56,7 +56,6 @@ export function createMachineActivation(
   /** Events from outside since the last cut, and those of the cut. */
   let outside = 0
   let cutOutside = 0
-  let lastMessage = ''
   let messages: Promise<void> | undefined
   let moreMessages = false
   let queue: Promise<unknown> | undefined
@@ -83,7 +82,7 @@ export function createMachineActivation(
     onText: () => {},
     onRepeat: () => {},
     onSpend: () => {},
-    onSettled: (key) => log.releaseStep(key),
+    onOver: (key) => log.releaseStep(key),
     onBroken: breakOff,
     onCut() {
       const { status, error } = actor.getSnapshot()
@@ -179,18 +178,21 @@ export function createMachineActivation(
     takenIds.has(key) || cutIds.has(key) || (await services.store.get(key)) !== undefined
 
   const readMessages = async (): Promise<void> => {
-    do {
-      moreMessages = false
-      for await (const [key, bytes] of services.store.entries(inboxRange(id))) {
-        if (state !== 'active' || actor.getSnapshot().status !== 'active') return // what is left is dropped by the owner
-        if (key <= lastMessage) continue
-        const { event } = readMessage(key, bytes)
-        lastMessage = key
-        log.stage({ type: 'del', key })
-        actor.send(event)
-      }
-      await commit()
-    } while (moreMessages)
+    try {
+      do {
+        moreMessages = false
+        // All that an earlier pass took is gone from the disk. Numbers tell nothing: one may be written after a higher one of another run.
+        for await (const [key, bytes] of services.store.entries(inboxRange(id))) {
+          if (state !== 'active' || actor.getSnapshot().status !== 'active') return // what is left is dropped by the owner
+          const { event } = readMessage(key, bytes)
+          log.stage({ type: 'del', key })
+          actor.send(event)
+        }
+        await commit()
+      } while (moreMessages)
+    } finally {
+      messages = undefined // with the last look at `moreMessages`: who comes later begins anew
+    }
   }
 
   const activation: MachineActivation = {
@@ -230,11 +232,7 @@ export function createMachineActivation(
     },
     takeMessages() {
       moreMessages = true
-      messages ??= readMessages()
-        .catch(breakOff)
-        .finally(() => {
-          messages = undefined
-        })
+      messages ??= readMessages().catch(breakOff)
       return messages
     },
     async snapshot() {

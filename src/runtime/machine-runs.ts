@@ -96,7 +96,10 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
       const { id } = activation
       const isRefused = isPerdureError(error, 'VALUE_NOT_STORABLE')
       const next = !isRefused ? Promise.reject(error) : fromOutside ? activate(id) : recordFailure(id, error)
-      next.catch((failure: unknown) => fail(id, failure))
+      next.catch((failure: unknown) => {
+        if (!services.closing.aborted) emit({ type: 'run.blocked', runId: id, error: failure })
+        fail(id, failure)
+      })
     },
   }
 
@@ -214,11 +217,14 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
 
   const activate = async (id: string): Promise<MachineActivation> => {
     for (;;) {
-      const activation = await (active.get(id) ?? enter(id, load(id)))
+      const known = active.get(id)
+      const activation = await (known ?? enter(id, load(id)))
       if (activation.state === 'active') {
         idle.touch(activation)
         return activation
       }
+      // It broke as soon as it was there, and would do so again and again: this says why.
+      if (known === undefined && activation.state === 'broken') await activation.commit()
       if (activation.state === 'ended') throw toEnded(id)
     }
   }

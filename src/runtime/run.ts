@@ -9,6 +9,7 @@ import type {
   Subscription,
 } from 'xstate'
 import { PerdureError } from '../errors.ts'
+import { inboxRange } from '../persistence/keys.ts'
 import { toStorable } from '../persistence/storable.ts'
 import { tell } from './listener.ts'
 import { readMachineHead } from './machine-head.ts'
@@ -114,7 +115,11 @@ export function toRun<TMachine extends AnyStateMachine>(
 
   /** Sees to it that a run which has something to do does it. */
   const setGoing = async (wakeAt: number | undefined): Promise<void> => {
-    if (wakeAt !== undefined) await runs.activate(id)
+    if (wakeAt !== undefined || (await hasMessages())) await runs.activate(id)
+  }
+  const hasMessages = async (): Promise<boolean> => {
+    for await (const _ of services.store.entries({ ...inboxRange(id), limit: 1 })) return true
+    return false
   }
 
   return {

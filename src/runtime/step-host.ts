@@ -18,8 +18,8 @@ export interface StepObserver {
   readonly onRepeat: (kind: string) => void
   /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. */
   readonly onSpend: (spend: Spend) => void
-  /** A step has settled, and that is on disk. */
-  readonly onSettled?: (key: string) => void
+  /** Nothing more will be recorded of a step: it has settled, and that is on disk, or it was ended. */
+  readonly onOver?: (key: string) => void
   /** The run can no longer be recorded: it must stop. */
   readonly onBroken: (error: unknown) => void
 }
@@ -77,9 +77,8 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
         settle(settled) // P5: the transition happens now, before the commit below is cut
         await log.commit()
-        observer.onSettled?.(step.key)
       }
-      start().catch(observer.onBroken)
+      start().then(() => observer.onOver?.(step.key), observer.onBroken)
     },
   }
 }

@@ -61,20 +61,24 @@ export function createTimerQueue(clock: Clock): TimerQueue {
   /** How far the clock has gone back, as far as that was noticed. */
   let behindMs = 0
 
-  const now = (): number => {
+  /** Takes note of jumps. `until`: what it should be at the latest. */
+  const reckon = (until: number | undefined): number => {
     const read = look()
     const time = read + behindMs
-    const aheadMs = armed === undefined ? 0 : time - armed.until
+    const aheadMs = until === undefined ? 0 : time - until
     if (aheadMs > TOLERANCE_MS) behindMs -= Math.min(behindMs, aheadMs)
     else if (latest - time > TOLERANCE_MS) behindMs += latest - time
     latest = Math.max(latest, read + behindMs)
     return latest
   }
-  /** The timeout has waited for all of its time, whatever the clock says. */
-  const nowAfter = (until: number): number => {
-    const time = now()
-    if (until - time > TOLERANCE_MS) behindMs += until - time
-    latest = Math.max(until, time)
+  const now = (): number => {
+    const before = behindMs
+    reckon(armed?.until)
+    if (behindMs > before && armed !== undefined) {
+      // How much of the timeout had passed is not known, and what is set from now on reckons without it.
+      disarm()
+      arm()
+    }
     return latest
   }
 
@@ -122,21 +126,21 @@ export function createTimerQueue(clock: Clock): TimerQueue {
       return
     }
     const time = now()
-    const isEarlyEnough = armed !== undefined && (armed.waitMs === 0 || (armed.until <= first.dueAt && time < first.dueAt))
-    if (isEarlyEnough) return
+    const leftMs = Math.max(0, first.dueAt - time)
+    if (armed !== undefined && armed.waitMs === 0) return
+    // Its whole wait counts, not what should be left of it: a clock that was put forwards does not hasten a timeout.
+    if (armed !== undefined && armed.until <= first.dueAt && leftMs > 0 && armed.waitMs <= leftMs + TOLERANCE_MS) return
     disarm()
-    const waitMs = Math.ceil(Math.min(Math.max(0, first.dueAt - time), MAX_WAIT_MS))
+    const waitMs = Math.ceil(Math.min(leftMs, MAX_WAIT_MS))
     armed = { waitMs, until: time + waitMs, handle: clock.setTimeout(tick, waitMs) }
   }
 
   const tick = (): void => {
     if (armed === undefined) return
-    let time: number
-    try {
-      time = nowAfter(armed.until)
-    } finally {
-      armed = undefined
-    }
+    const { until } = armed
+    armed = undefined
+    latest = Math.max(latest, until) // the timeout has waited for all of its time, whatever the clock says
+    const time = reckon(until)
     const last = orders // what is set meanwhile has its turn in the next pass
     isFiring = true
     const later: Timer[] = []

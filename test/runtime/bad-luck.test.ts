@@ -266,20 +266,21 @@ describe('a record that is not what it was', () => {
 
   test('is named when the snapshot of a conversation that goes on is damaged', async () => {
     const directory = room.room.path()
+    const one = `one ${'x'.repeat(1_000)}` // more than a head holds
     const first = await room.open(directory)
     await first
       .durable(testAgent(scriptedModel(echo)))
       .session('a')
-      .run('one')
+      .run(one)
     await first
       .durable(testAgent(scriptedModel(echo)))
       .session('b')
-      .run('one')
+      .run(one)
     await first.close()
     await damage(directory, /^r\/default%2Fa\/b$/, flip)
     const second = await room.open(directory)
     const agent = second.durable(testAgent(scriptedModel(echo)))
-    assert.equal((await agent.session('a').run('one')).output, 'one!', 'what is finished is read from its own record')
+    assert.equal((await agent.session('a').run(one)).output, `${one}!`, 'what is finished is read from its own record')
     await assert.rejects(agent.session('a').run('two'), { code: 'RUN_CORRUPT' })
     assert.equal((await agent.session('b').run('two')).output, 'two!')
     await second.close()
