@@ -83,8 +83,12 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
       await write(operations)
       for (const [participant, done] of prepared) {
         writing.delete(participant)
-        participant.written?.()
-        done.resolve()
+        try {
+          participant.written?.()
+          done.resolve()
+        } catch (error) {
+          done.reject(error) // it is on disk all the same, and the others' is too
+        }
       }
     } catch (error) {
       for (const [participant, done] of prepared) {
@@ -102,7 +106,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
       // While a batch is being written the next one fills. A full one is prepared meanwhile: it would only get longer.
       if (waiting.size < MAX_BATCH) await before
       const batch = cut()
-      if (batch === undefined && before === undefined) break
+      if (batch === undefined && before === undefined && waiting.size === 0) break
       const finished = batch === undefined ? undefined : finish(batch)
       await before
       before = finished

@@ -1,4 +1,4 @@
-import { createActor } from 'xstate'
+import { createActor, createMachine } from 'xstate'
 import type { Model, ToolSchema } from '../actors/model.ts'
 import { fromModel } from '../actors/model-actor.ts'
 import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
@@ -48,7 +48,12 @@ export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent 
   const parsed = parseProfile(profile)
   const tools = buildTools(parsed.allowedTools, options)
   const model = options.model ?? lazily(() => openaiModel(options))
-  const machine = agentMachine.provide({
+  // Of its own id: several agents are several machines, for a runtime and for an inspector.
+  const named = createMachine(
+    { ...agentMachine.config, id: parsed.name },
+    agentMachine.implementations,
+  ) as unknown as AgentMachine
+  const machine = named.provide({
     actors: { model: fromModel(model, toRequest(parsed, tools)), tool: fromTools(tools) },
   })
   const queue = createQueue()

@@ -62,8 +62,16 @@ interface NamingSystem {
   _bookId: () => string
 }
 
+type Stoppable = AnyActorRef & { _stop?: () => void }
+
+function listDescendants(actor: AnyActorRef): readonly Stoppable[] {
+  const { children = {} } = actor.getSnapshot() as { readonly children?: Readonly<Record<string, AnyActorRef | undefined>> }
+  return Object.values(children).flatMap((child) => (child === undefined ? [] : [child, ...listDescendants(child)]))
+}
+
 /** Brings the steps that were in flight into memory, so that they are found again. */
 export async function loadSteps(log: RunLog, snapshot: unknown): Promise<void> {
+  if (typeof snapshot !== 'object' || snapshot === null) return // logic of a user's own may persist anything
   const key = readStepKey(snapshot)
   if (key !== undefined) await log.loadStep(key)
   const { children } = snapshot as { readonly children?: Readonly<Record<string, { readonly snapshot: unknown }>> }
@@ -84,6 +92,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   let written = new Set<string>()
   let committing: Promise<void> | undefined
   let stopped = false
+  let lastWakeAt: number | undefined
 
   let system: NamingSystem | undefined
   let transient = 0
@@ -113,7 +122,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       ? restoreActor(log.id, machine, origin.record, options, toId)
       : create(log.id, machine, origin.input, options)
   if (system !== undefined) system._bookId = toId
-  const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [])
+  const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [], commit)
   provideSteps(actor.system, {
     ...createStepHost(services, log, observer),
     nameStep: (step: AnyActorRef) => `${toPath(step).join('/')}#${++steps}`,
@@ -147,6 +156,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   return {
     actor,
     get wakeAt() {
+      if (stopped) return lastWakeAt
       return hasLiveParts(actor) ? 0 : timers.nextAt
     },
     start() {
@@ -155,7 +165,9 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
     },
     stop(isOver = false) {
       if (stopped) return
+      lastWakeAt = hasLiveParts(actor) ? 0 : timers.nextAt
       stopped = true
+      const descendants = listDescendants(actor)
       try {
         const last = read()
         follow(() => last)
@@ -165,6 +177,8 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       timers.stop()
       if (!isOver) services.inspection.untrack(log.id)
       actor.stop()
+      // A machine that threw leaves its children behind, at any depth; XState has no public way to stop them.
+      for (const one of descendants) one._stop?.()
       services.inspection.untrack(log.id)
     },
   }

@@ -24,7 +24,7 @@ export interface DurableTimers {
   readonly pending: readonly StoredTimer[]
   /** The earliest deadline. */
   readonly nextAt: number | undefined
-  /** Forgets those whose target is no more: its name may be another's. */
+  /** Forgets those whose source or target is no more: its name may be another's. */
   prune(): void
   /** Lets go of the process's timers; what is pending stays so. */
   stop(): void
@@ -53,6 +53,8 @@ export function takeOverTimers(
   run: string,
   root: AnyActorRef,
   stored: readonly StoredTimer[],
+  /** One has fired: it is no longer pending, even if nobody took its event. */
+  onFired: () => void,
 ): DurableTimers {
   // Not in the types of a system, but what its own scheduler calls when a time has come.
   const { scheduler, _relay: relay } = root.system as AnyActorRef['system'] & {
@@ -72,6 +74,7 @@ export function takeOverTimers(
       remove(one)
       freeId(source, timer.id)
       relay(source, target, timer.event)
+      onFired()
     })
     const one: Armed = { timer, source, target, handle }
     armed.push(one)
@@ -123,6 +126,8 @@ export function takeOverTimers(
   }
   for (const timer of stored) arm(timer, find(timer.source), find(timer.target))
 
+  const isThere = (actor: AnyActorRef, path: readonly string[]): boolean => findActor(root, path) === actor
+
   return {
     get pending() {
       return pending
@@ -131,7 +136,7 @@ export function takeOverTimers(
       return pending.length === 0 ? undefined : Math.min(...pending.map(({ dueAt }) => dueAt))
     },
     prune() {
-      for (const one of armed) if (one.target !== root && findActor(root, one.timer.target) !== one.target) cancel(one)
+      for (const one of armed) if (!isThere(one.target, one.timer.target) || !isThere(one.source, one.timer.source)) cancel(one)
     },
     stop() {
       stopped = true

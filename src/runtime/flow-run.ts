@@ -64,7 +64,7 @@ export async function runFlow<TInput, TOutput>(
   const generation = useRecords ? previous.generation : previous.generation + 1
   const minimum = useRecords ? previous.minimum : generation
   let head: FlowHead = { ...previous, attempt: previous.attempt + 1, generation, minimum }
-  log.update({ status: 'running', data: head })
+  log.update({ status: 'running', endedAt: undefined, data: head })
   const record = { kind: 'flow', name, status: 'ok', attempt: 1, startedAt, endedAt: startedAt } as const
   if (log.step(INPUT) === undefined) log.putStep(INPUT, { ...record, value: input })
   await log.commit()
@@ -112,8 +112,9 @@ export async function runFlow<TInput, TOutput>(
   try {
     const output = await untilAborted(signal, id, () => scopes.run(scope, () => fn(input, context)))
     await finish()
-    log.putStep(OUTPUT, { ...record, endedAt: now(), value: output })
-    log.update({ status: 'completed' })
+    const endedAt = now()
+    log.putStep(OUTPUT, { ...record, endedAt, value: output })
+    log.update({ status: 'completed', endedAt })
     await log.commit()
     emit({ type: 'run.completed', runId: id, name, durationMs: now() - startedAt, receipt: attempt.book.receipt })
     return output
@@ -123,15 +124,15 @@ export async function runFlow<TInput, TOutput>(
     head = { ...readHead(log), failedAttempt: head.attempt }
     if (!interrupted) {
       // A store that cannot be written to leaves the run as a crash would; the function's own error is what matters then.
-      await recordFailure(log, head, toRecordedError(error)).catch(() => {})
+      await recordFailure(log, head, now(), toRecordedError(error)).catch(() => {})
     }
     emit({ type: 'run.failed', runId: id, name, durationMs: now() - startedAt, receipt: attempt.book.receipt, error })
     throw error
   }
 }
 
-async function recordFailure(log: RunLog, head: FlowHead, error: Error): Promise<void> {
-  log.update({ status: 'failed', data: { ...head, error } })
+async function recordFailure(log: RunLog, head: FlowHead, endedAt: number, error: Error): Promise<void> {
+  log.update({ status: 'failed', endedAt, data: { ...head, error } })
   await log.commit()
 }
 

@@ -1,4 +1,4 @@
-import type { AnyActorRef, AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
+import type { AnyMachineSnapshot, AnyStateMachine, EventObject } from 'xstate'
 import { isPerdureError, PerdureError } from '../errors.ts'
 import { encodeRecord } from '../persistence/codec.ts'
 import { eventKey, inboxRange } from '../persistence/keys.ts'
@@ -8,6 +8,7 @@ import { tell } from './listener.ts'
 import { type MachineHead, readMachineHead } from './machine-head.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
+import { toEnded } from './run-errors.ts'
 import type { Services } from './services.ts'
 import type { Watchers } from './watchers.ts'
 
@@ -17,6 +18,8 @@ export interface MachineActivation {
   readonly machine: AnyStateMachine
   /** `broken`: what memory holds could not be recorded. `stopped`: it was passivated. */
   readonly state: 'active' | 'ended' | 'broken' | 'stopped'
+  /** Why it is `broken`. */
+  readonly failure: unknown
   /** Nothing of it is under way or being written: it can be passivated. */
   readonly isIdle: boolean
   readonly wakeAt: number | undefined
@@ -31,7 +34,14 @@ export interface MachineActivation {
   /** Resolves when all changes up to now are on disk. */
   commit(): Promise<void>
   stop(): void
+  /** Nothing more of it is written, also not what waits to be. */
+  abandon(): void
+  /** Resolves when nothing of it is being written any more. Never rejects. */
+  drained(): Promise<void>
 }
+
+/** It is no longer what the run is: ask for the run again. */
+export const gone = new Error('This activation has been replaced')
 
 export interface ActivationOwner {
   /** It came to its end, and that is on disk. */
@@ -64,11 +74,13 @@ export function createMachineActivation(
   let cutIds = new Set<string>()
   /** The state that it is left in; without, the actor's. */
   let final: AnyMachineSnapshot | undefined
+  let failure: unknown
 
   const hear = (notify: () => void): void => {
     if (watchers.of(id) !== undefined) heard.push(notify)
   }
   const refuse = (error: unknown): never => {
+    if (isPerdureError(error, 'ABORTED') && (state === 'broken' || state === 'stopped')) throw gone // it was not written
     throw toRefused(error, id, actor.getSnapshot())
   }
   const commit = (): Promise<void> => log.commit().catch(refuse)
@@ -129,16 +141,12 @@ export function createMachineActivation(
     if (state !== 'active') return
     state = 'broken'
     const error = toRefused(cause, id, actor.getSnapshot())
+    failure = error
     log.abandon()
     stopActor()
     owner.onBroken(activation, error, outside + cutOutside > 0)
   }
-  function stopActor(isOver = false): void {
-    const { children } = actor.getSnapshot()
-    durable.stop(isOver)
-    // A machine that threw leaves its children behind; XState has no public way to stop them.
-    for (const child of Object.values<AnyActorRef & { _stop?: () => void }>(children)) child?._stop?.()
-  }
+  const stopActor = (isOver = false): void => durable.stop(isOver)
 
   actor.subscribe({
     next(snapshot) {
@@ -146,7 +154,7 @@ export function createMachineActivation(
         for (const watcher of [...(watchers.of(id) ?? [])]) tell(watcher.onSnapshot, snapshot)
       })
     },
-    error: () => {}, // recorded when the next batch is cut
+    error: () => void commit().catch(breakOff), // XState tells of no snapshot then: nobody else asks for a batch
   })
   actor.on('*', (event: EventObject) =>
     hear(() => {
@@ -165,11 +173,14 @@ export function createMachineActivation(
     queue = last
     return result
   }
-  const assertActive = (): void => {
-    if (state !== 'active' || actor.getSnapshot().status !== 'active') throw toEnded(id)
+  const isOver = (): boolean => state !== 'active' || final !== undefined || actor.getSnapshot().status !== 'active'
+  /** Says why it takes no more events; that it has ended only when that is on disk. */
+  const refuseEvents = async (): Promise<never> => {
+    if (state === 'active') await commit()
+    throw state === 'broken' || state === 'stopped' ? gone : toEnded(id)
   }
   const take = (event: EventObject): Promise<void> => {
-    assertActive()
+    if (isOver()) return refuseEvents()
     outside++
     actor.send(event)
     return commit()
@@ -183,7 +194,7 @@ export function createMachineActivation(
         moreMessages = false
         // All that an earlier pass took is gone from the disk. Numbers tell nothing: one may be written after a higher one of another run.
         for await (const [key, bytes] of services.store.entries(inboxRange(id))) {
-          if (state !== 'active' || actor.getSnapshot().status !== 'active') return // what is left is dropped by the owner
+          if (isOver()) return // what is left is dropped by the owner
           const { event } = readMessage(key, bytes)
           log.stage({ type: 'del', key })
           actor.send(event)
@@ -207,6 +218,11 @@ export function createMachineActivation(
     get wakeAt() {
       return durable.wakeAt
     },
+    get failure() {
+      return failure
+    },
+    abandon: () => log.abandon(),
+    drained: () => log.commit().catch(() => {}),
     start() {
       durable.start()
       commit().catch(breakOff)
@@ -218,9 +234,9 @@ export function createMachineActivation(
         if (eventId === undefined) {
           written.done = take(event)
         } else {
-          assertActive()
           const key = eventKey(id, eventId)
           if (!(await isTaken(key))) {
+            if (isOver()) await refuseEvents()
             takenIds.add(key)
             log.stage({ type: 'put', key, value: encodeRecord(key, services.now()) })
             written.done = take(event)
@@ -228,7 +244,7 @@ export function createMachineActivation(
         }
         written.done?.catch(() => {})
       })
-      return taking.then(() => written.done ?? commit())
+      return taking.then(() => written.done ?? (state === 'active' || state === 'ended' ? commit() : refuseEvents()))
     },
     takeMessages() {
       moreMessages = true
@@ -240,11 +256,14 @@ export function createMachineActivation(
       return durableSnapshot
     },
     async cancel(reason) {
-      assertActive()
+      if (isOver()) await refuseEvents()
       end('cancelled', reason === undefined ? {} : { reason })
       final = actor.getSnapshot()
       stopActor(true)
-      await commit()
+      await commit().catch((error: unknown) => {
+        breakOff(error)
+        throw error
+      })
     },
     commit,
     stop() {
@@ -254,12 +273,6 @@ export function createMachineActivation(
     },
   }
   return activation
-}
-
-export function toEnded(run: string): PerdureError {
-  return new PerdureError('RUN_ENDED', `The run \`${run}\` has ended and takes no more events. Start another under a new id.`, {
-    details: { run },
-  })
 }
 
 /** Says where the machine was when it came to hold what cannot be kept. */

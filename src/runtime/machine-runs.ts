@@ -1,36 +1,43 @@
 import type { AnyMachineSnapshot, AnyStateMachine } from 'xstate'
 import { isPerdureError, PerdureError } from '../errors.ts'
-import { inboxRange } from '../persistence/keys.ts'
+import { eventKey, inboxRange } from '../persistence/keys.ts'
+import { isBeingDeleted } from '../persistence/run-deletion.ts'
 import { createRunLog, type Head, loadHead, openRunLog, type RunLog } from '../persistence/run-log.ts'
 import { type ActorRecord, loadSteps } from './durable-actor.ts'
 import { toHash } from './fingerprint.ts'
 import { createIdle, type IdlePolicy } from './idle.ts'
-import { createMachineActivation, type MachineActivation, toEnded } from './machine-activation.ts'
+import { createInTurn } from './in-turn.ts'
+import { tell } from './listener.ts'
+import { createMachineActivation, gone, type MachineActivation } from './machine-activation.ts'
 import { MACHINE, type MachineHead, readMachineHead } from './machine-head.ts'
 import { type MachineRegistry, planActivation } from './machine-registry.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { restoreActor } from './restore.ts'
+import { assertMachine, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 import type { Watchers } from './watchers.ts'
 
 const INPUT = 'machine/input'
 
-/** The runs of machines: which of them are in memory, and how they get there and leave again (virtual actors). One activation a run (P7). */
+/**
+ * The runs of machines: which of them are in memory, and how they get there and leave again (virtual actors). One activation a run (P7): whatever reads or
+ * writes the records of a run that is not in memory has its turn.
+ */
 export interface MachineRuns {
   /** Errors: `MACHINE_UNKNOWN`, `RUN_CONFLICT`, `RUN_ID_INVALID`, `VALUE_NOT_STORABLE`, `STORE_*`. */
   start(machine: AnyStateMachine | string, id: string, input: unknown): Promise<void>
   /** Errors: `RUN_NOT_FOUND`, `RUN_ENDED`, `RUN_INCOMPATIBLE`, `RUN_CONFLICT`, `RUN_CORRUPT`, `MACHINE_UNKNOWN`, `MIGRATION_FAILED`. */
   activate(id: string): Promise<MachineActivation>
-  /** Calls `fn` with the run in memory; it is not passivated in between. Errors: those of {@link MachineRuns.activate}. */
+  /** Calls `fn` with the run in memory, again if that was replaced meanwhile. Errors: those of {@link MachineRuns.activate}. */
   use<T>(id: string, fn: (activation: MachineActivation) => Promise<T>): Promise<T>
-  /** The run, if it is in memory and takes events. */
-  peek(id: string): MachineActivation | undefined
+  /** Whether an event of that id was taken by the run, which may have ended. */
+  hasTaken(id: string, eventId: string): Promise<boolean>
   /** Of a completed run. */
   readOutput(id: string): Promise<unknown>
-  /** Drops it from memory, whatever it is doing. */
-  evict(id: string): Promise<void>
-  /** The head and state of a run that need not be in memory, as they are on disk. Errors: those of {@link MachineRuns.activate}. */
+  /** Removes it, whatever it is doing. False: there was none. */
+  erase(id: string): Promise<boolean>
+  /** The head and state of a run, as they are on disk; it need not be in memory. Errors: those of {@link MachineRuns.activate}. */
   read(id: string): Promise<{ readonly head: Head; readonly snapshot: AnyMachineSnapshot }>
   readHead(id: string): Promise<Head>
   cancel(id: string, reason: string | undefined): Promise<void>
@@ -45,17 +52,18 @@ export interface MachineRunsOptions {
   readonly registry: MachineRegistry
   readonly watchers: Watchers
   readonly idle: IdlePolicy
-  /** It left memory and is to be activated again at that time. */
+  /** It is to leave memory and to be activated again at that time. False: it stays. */
   readonly onPassivated: (id: string, wakeAt: number | undefined) => boolean
+  /** Removes the records of a run that is claimed. False: there was none. */
+  readonly eraseRecords: (id: string) => Promise<boolean>
 }
 
-export function createMachineRuns({ services, registry, watchers, idle: policy, onPassivated }: MachineRunsOptions): MachineRuns {
-  const { store, emit, now } = services
-  const active = new Map<string, Promise<MachineActivation>>()
-  /** Those of `active` that are there already. */
+export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
+  const { services, registry, watchers, idle: policy, onPassivated, eraseRecords } = options
+  const { store, emit, now, closing } = services
+  const inTurn = createInTurn()
   const inMemory = new Map<string, MachineActivation>()
   const releases = new Map<MachineActivation, () => void>()
-  const dropping = new Map<string, Promise<void>>()
   const idle = createIdle(services.clock, policy, (activation: MachineActivation) => {
     if (!activation.isIdle || !onPassivated(activation.id, activation.wakeAt)) return false
     activation.stop()
@@ -63,28 +71,48 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
     return true
   })
 
+  const assertNotClosing = (): void => {
+    if (closing.aborted) throw closing.reason
+  }
   const forget = (activation: MachineActivation): void => {
-    active.delete(activation.id)
-    inMemory.delete(activation.id)
+    const { id } = activation
+    if (inMemory.get(id) === activation) inMemory.delete(id)
     idle.remove(activation)
-    services.inspection.untrack(activation.id)
-    releases.get(activation)?.()
+    const release = releases.get(activation)
+    if (release === undefined) return
     releases.delete(activation)
+    // Nobody reads its records before its last batch is written.
+    void inTurn(id, async () => {
+      await activation.drained()
+      release()
+    })
   }
   const fail = (id: string, error: unknown): void => {
     for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(error)
   }
 
-  /** Records that a run cannot go on: what its machine came to by itself cannot be kept. */
-  const recordFailure = async (id: string, error: unknown): Promise<void> => {
-    const log = await openRunLog(services, id)
-    if (log === undefined) return
-    const data: MachineHead = { ...readMachineHead(log.head), error: toRecordedError(error) }
-    log.update({ status: 'failed', endedAt: now(), wakeAt: undefined, data })
+  /** Ends a run that is not in memory. */
+  const recordEnd = async (
+    log: RunLog,
+    change: { readonly status: 'failed' | 'cancelled'; readonly data: Partial<MachineHead> },
+  ): Promise<void> => {
+    const data: MachineHead = { ...readMachineHead(log.head), ...change.data }
+    log.update({ status: change.status, endedAt: now(), wakeAt: undefined, data })
     await log.commit()
-    emit({ type: 'machine.failed', runId: id, name: log.head.name, error })
-    for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onEnd?.({ head: log.head, snapshot: undefined })
+    const event = { runId: log.id, name: log.head.name }
+    if (change.status === 'failed') emit({ ...event, type: 'machine.failed', error: data.error })
+    else emit({ ...event, type: 'machine.cancelled', reason: data.reason })
+    for (const watcher of [...(watchers.of(log.id) ?? [])]) tell(watcher.onEnd, { head: log.head, snapshot: undefined })
+    await dropRest(log.id)
   }
+  /** What its machine came to by itself cannot be kept. */
+  const recordFailure = (id: string, error: unknown): Promise<void> =>
+    inTurn(id, async () => {
+      if (inMemory.has(id)) return // it goes on, and will come to the same
+      const log = await openRunLog(services, id)
+      if (log !== undefined && log.head.endedAt === undefined)
+        await recordEnd(log, { status: 'failed', data: { error: toRecordedError(error) } })
+    })
 
   const owner = {
     onEnded(activation: MachineActivation): void {
@@ -94,52 +122,63 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
     onBroken(activation: MachineActivation, error: unknown, fromOutside: boolean): void {
       forget(activation)
       const { id } = activation
-      const isRefused = isPerdureError(error, 'VALUE_NOT_STORABLE')
-      const next = !isRefused ? Promise.reject(error) : fromOutside ? activate(id) : recordFailure(id, error)
-      next.catch((failure: unknown) => {
-        if (!services.closing.aborted) emit({ type: 'run.blocked', runId: id, error: failure })
-        fail(id, failure)
-      })
+      const report = (failure: unknown): void => {
+        if (closing.aborted) return
+        emit({ type: 'run.blocked', runId: id, error: failure })
+        // A store that does not write lets no run go on.
+        if (isPerdureError(failure) && failure.code.startsWith('STORE_')) watchers.fail(failure)
+        else fail(id, failure)
+      }
+      if (!isPerdureError(error, 'VALUE_NOT_STORABLE')) report(error)
+      else (fromOutside ? activate(id) : recordFailure(id, error)).catch(report)
     },
   }
 
-  const adopt = (
+  const adopt = async (
     log: RunLog,
     machine: AnyStateMachine,
     origin: Parameters<typeof createMachineActivation>[4],
     release: () => void,
-  ): MachineActivation => {
+    start: (activation: MachineActivation) => Promise<void> | void,
+  ): Promise<MachineActivation> => {
+    assertNotClosing()
     const activation = createMachineActivation(services, watchers, log, machine, origin, owner)
     releases.set(activation, release)
+    inMemory.set(log.id, activation)
+    try {
+      await start(activation)
+    } catch (error) {
+      activation.abandon()
+      activation.stop()
+      forget(activation)
+      throw error
+    }
+    if (activation.state === 'broken') throw activation.failure
+    if (activation.state === 'active') idle.add(activation)
     return activation
   }
 
-  const assertMachine = (head: Head): void => {
-    if (head.kind === MACHINE) return
-    throw new PerdureError(
-      'RUN_CONFLICT',
-      `The run \`${head.id}\` is the ${head.kind} \`${head.name}\`, not the run of a machine.`,
-      {
-        details: { run: head.id },
-      },
-    )
-  }
   const readHead = async (id: string): Promise<Head> => {
     const head = await loadHead(store, id)
     if (head === undefined) throw toNotFound(id)
     assertMachine(head)
     return head
   }
+  const openLog = async (id: string): Promise<RunLog> => {
+    const log = await openRunLog(services, id)
+    if (log === undefined) throw toNotFound(id)
+    assertMachine(log.head)
+    return log
+  }
 
   /** What the run goes on with, on the machine that there is now (P10). */
-  const prepare = async (
-    log: RunLog,
-  ): Promise<{ readonly machine: AnyStateMachine; readonly record: ActorRecord; readonly head: MachineHead }> => {
+  const prepare = async (log: RunLog) => {
     const head = readMachineHead(log.head)
     const record = (await log.loadSnapshot()) as ActorRecord // checksummed: written by a durable actor
+    const { name } = log.head
     const plan = planActivation(registry, {
       run: log.id,
-      name: log.head.name,
+      name,
       version: head.version,
       snapshot: record.actor,
       timers: record.timers,
@@ -147,50 +186,13 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
     if (plan.kind === 'park') throw toIncompatible(log, plan.missing)
     if (plan.kind === 'failed' || plan.kind === 'unknown') throw plan.error
     const { machine, version } = plan
+    const isChanged = version.structure !== head.version.structure || version.declared !== head.version.declared
     return {
       machine,
       record: plan.kind === 'migrate' ? { ...record, actor: plan.snapshot, timers: plan.timers } : record,
-      head: { ...head, version, missing: undefined },
+      change: isChanged || log.head.status === 'incompatible' ? { ...head, version, missing: undefined } : undefined,
     }
   }
-
-  const load = async (id: string): Promise<MachineActivation> => {
-    const release = services.claim(id)
-    try {
-      const log = await openRunLog(services, id)
-      if (log === undefined) throw toNotFound(id)
-      assertMachine(log.head)
-      if (log.head.endedAt !== undefined) throw toEnded(id)
-      const { machine, record, head } = await prepare(log).catch(async (error: unknown) => {
-        if (isPerdureError(error, 'RUN_INCOMPATIBLE')) await park(log, error)
-        throw error
-      })
-      await loadSteps(log, record.actor)
-      const activation = adopt(log, machine, { record }, release)
-      const before = readMachineHead(log.head)
-      if (
-        log.head.status === 'incompatible' ||
-        before.version.structure !== head.version.structure ||
-        before.version.declared !== head.version.declared
-      )
-        log.update({ status: 'running', data: head })
-      activation.start()
-      if (
-        (
-          await store
-            .entries({ ...inboxRange(id), limit: 1 })
-            [Symbol.asyncIterator]()
-            .next()
-        ).done !== true
-      )
-        void activation.takeMessages()
-      return activation
-    } catch (error) {
-      release()
-      throw error
-    }
-  }
-
   const park = async (log: RunLog, error: PerdureError): Promise<void> => {
     const missing = error.details.missing as readonly string[] // put there by `toIncompatible`
     const known = log.head.status === 'incompatible' ? readMachineHead(log.head).missing : undefined
@@ -200,59 +202,89 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
     emit({ type: 'machine.parked', runId: log.id, name: log.head.name, missing })
   }
 
-  const enter = (id: string, opening: Promise<MachineActivation>): Promise<MachineActivation> => {
-    active.set(id, opening)
-    opening.then(
-      (activation) => {
-        if (activation.state !== 'active') return
-        inMemory.set(id, activation)
-        idle.add(activation)
-      },
-      () => {
-        if (active.get(id) === opening) active.delete(id)
-      },
-    )
-    return opening
+  const hasMessages = async (id: string): Promise<boolean> => {
+    for await (const _ of store.entries({ ...inboxRange(id), limit: 1 })) return true
+    return false
   }
-
-  const activate = async (id: string): Promise<MachineActivation> => {
-    for (;;) {
-      const known = active.get(id)
-      const activation = await (known ?? enter(id, load(id)))
-      if (activation.state === 'active') {
-        idle.touch(activation)
-        return activation
-      }
-      // It broke as soon as it was there, and would do so again and again: this says why.
-      if (known === undefined && activation.state === 'broken') await activation.commit()
-      if (activation.state === 'ended') throw toEnded(id)
+  /** Takes the run for as long as `task` needs it, or for its activation. */
+  const claimed = async <T>(id: string, task: (release: () => void) => Promise<T>): Promise<T> => {
+    const release = services.claim(id)
+    try {
+      return await task(release)
+    } catch (error) {
+      release()
+      throw error
     }
   }
 
+  const load = (id: string): Promise<MachineActivation> =>
+    claimed(id, async (release) => {
+      const log = await openLog(id)
+      if (log.head.endedAt !== undefined) throw toEnded(id)
+      const { machine, record, change } = await prepare(log).catch(async (error: unknown) => {
+        if (isPerdureError(error, 'RUN_INCOMPATIBLE')) await park(log, error)
+        throw error
+      })
+      await loadSteps(log, record.actor)
+      const waiting = await hasMessages(id)
+      if (change !== undefined) log.update({ status: 'running', data: change })
+      return adopt(log, machine, { record }, release, (activation) => {
+        activation.start()
+        if (waiting) void activation.takeMessages()
+      })
+    })
+
+  const activate = async (id: string): Promise<MachineActivation> => {
+    const known = inMemory.get(id)
+    const activation =
+      known?.state === 'active'
+        ? known
+        : await inTurn(id, async () => {
+            assertNotClosing()
+            const current = inMemory.get(id)
+            return current?.state === 'active' ? current : load(id)
+          })
+    idle.touch(activation)
+    return activation
+  }
   const use = async <T>(id: string, fn: (activation: MachineActivation) => Promise<T>): Promise<T> => {
     for (;;) {
       const activation = await activate(id)
-      if (activation.state === 'active') return fn(activation)
+      try {
+        return await fn(activation)
+      } catch (error) {
+        if (error !== gone) throw error
+        assertNotClosing()
+        await undefined
+      }
     }
   }
 
-  /** What was sent to a run that takes nothing any more: told of once. */
-  const dropMessages = (id: string): Promise<void> => {
-    const dropped = (dropping.get(id) ?? Promise.resolve()).then(async () => {
-      for await (const [key, bytes] of store.entries(inboxRange(id))) {
-        const { from, event } = readMessage(key, bytes)
-        await store.write([{ type: 'del', key }])
-        emit({ type: 'message.dropped', runId: id, from, event })
-      }
-    })
-    const last: Promise<void> = dropped
-      .catch(() => {})
-      .then(() => {
-        if (dropping.get(id) === last) dropping.delete(id)
-      })
-    dropping.set(id, last)
-    return dropped
+  /** What was sent to a run that takes nothing any more is told of once. To be called in the run's turn. */
+  const dropRest = async (id: string): Promise<void> => {
+    const head = await loadHead(store, id)
+    if (inMemory.has(id) || (head?.kind === MACHINE && head.endedAt === undefined)) return // it was started meanwhile
+    for await (const [key, bytes] of store.entries(inboxRange(id))) {
+      const { from, event } = readMessage(key, bytes)
+      await store.write([{ type: 'del', key }])
+      emit({ type: 'message.dropped', runId: id, from, event })
+    }
   }
+  const dropMessages = (id: string): Promise<void> => inTurn(id, () => dropRest(id))
+
+  const create = (machine: AnyStateMachine, version: MachineHead['version'], id: string, input: unknown, inputHash: string) =>
+    claimed(id, async (release) => {
+      if (await isBeingDeleted(store, id)) await eraseRecords(id) // what is left of another run is not this one's
+      const log = createRunLog(services, { id, kind: MACHINE, name: machine.id, data: { version, inputHash } })
+      const time = now()
+      const record = { kind: MACHINE, name: 'input', status: 'ok', attempt: 1, startedAt: time, endedAt: time } as const
+      log.putStep(INPUT, { ...record, value: input })
+      await adopt(log, machine, { input }, release, async (activation) => {
+        emit({ type: 'machine.started', runId: id, name: machine.id })
+        activation.start()
+        await activation.commit()
+      })
+    })
 
   return {
     async start(machineOrId, id, input) {
@@ -260,55 +292,35 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
       const inputHash = toHash(input)
       const conflict = (what: string): PerdureError =>
         new PerdureError('RUN_CONFLICT', `The run \`${id}\` ${what}. Choose another id.`, { details: { run: id } })
-      const create = async (): Promise<MachineActivation> => {
-        const release = services.claim(id)
-        try {
-          const data: MachineHead = { version, inputHash, error: undefined }
-          const log = createRunLog(services, { id, kind: MACHINE, name: machine.id, data })
-          const time = now()
-          log.putStep(INPUT, {
-            kind: MACHINE,
-            name: 'input',
-            status: 'ok',
-            attempt: 1,
-            startedAt: time,
-            endedAt: time,
-            value: input,
-          })
-          const activation = adopt(log, machine, { input }, release)
-          emit({ type: 'machine.started', runId: id, name: machine.id })
-          activation.start()
-          await activation.commit()
-          return activation
-        } catch (error) {
-          release()
-          throw error
-        }
-      }
-      let known = await loadHead(store, id)
-      while (known === undefined) {
-        const opening = active.get(id)
-        if (opening === undefined) return void (await enter(id, create()))
-        await opening.catch(() => {}) // somebody else is starting it
-        known = await loadHead(store, id)
-      }
-      assertMachine(known)
-      if (known.name !== machine.id) throw conflict(`is of the machine \`${known.name}\``)
-      if (readMachineHead(known).inputHash !== inputHash) throw conflict('was started with another input')
+      await inTurn(id, async () => {
+        assertNotClosing()
+        const known = await loadHead(store, id)
+        if (known === undefined) return create(machine, version, id, input, inputHash)
+        assertMachine(known)
+        if (known.name !== machine.id) throw conflict(`is of the machine \`${known.name}\``)
+        if (readMachineHead(known).inputHash !== inputHash) throw conflict('was started with another input')
+      })
     },
     activate,
     use,
-    peek(id) {
+    hasTaken: async (id, eventId) => (await store.get(eventKey(id, eventId))) !== undefined,
+    erase(id) {
       const activation = inMemory.get(id)
-      if (activation?.state !== 'active') return undefined
-      idle.touch(activation)
-      return activation
-    },
-    async evict(id) {
-      const activation = await active.get(id)?.catch(() => undefined)
-      if (activation?.state !== 'active') return
-      activation.stop()
-      forget(activation)
+      if (activation !== undefined) {
+        activation.abandon()
+        activation.stop()
+        forget(activation)
+      }
+      return inTurn(id, async () => {
+        const current = inMemory.get(id)
+        if (current !== undefined) throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is being used. Delete it again.`)
+        const release = services.claim(id)
+        try {
+          return await eraseRecords(id)
+        } finally {
+          release()
+        }
+      })
     },
     readHead,
     async readOutput(id) {
@@ -316,30 +328,40 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
       return record?.actor.output
     },
     async read(id) {
-      const running = await active.get(id)?.catch(() => undefined)
-      if (running?.state === 'active') {
-        const snapshot = await running.snapshot()
-        return { head: await readHead(id), snapshot }
+      for (;;) {
+        const activation = inMemory.get(id)
+        if (activation?.state !== 'active') break
+        try {
+          const snapshot = await activation.snapshot()
+          return { head: await readHead(id), snapshot }
+        } catch (error) {
+          if (error !== gone) throw error
+          assertNotClosing()
+        }
       }
-      const log = await openRunLog(services, id)
-      if (log === undefined) throw toNotFound(id)
-      assertMachine(log.head)
-      const { machine, record } = await prepare(log)
-      return { head: log.head, snapshot: restoreActor(id, machine, record).getSnapshot() }
+      return inTurn(id, async () => {
+        const current = inMemory.get(id)
+        if (current?.state === 'active') return { snapshot: await current.snapshot(), head: await readHead(id) }
+        const log = await openLog(id)
+        const { machine, record } = await prepare(log)
+        return { head: log.head, snapshot: restoreActor(id, machine, record).getSnapshot() }
+      })
     },
     async cancel(id, reason) {
-      try {
-        await use(id, (activation) => activation.cancel(reason))
-      } catch (error) {
-        if (!isPerdureError(error, 'RUN_INCOMPATIBLE') && !isPerdureError(error, 'MACHINE_UNKNOWN')) throw error
-        const log = await openRunLog(services, id)
-        if (log === undefined) throw toNotFound(id)
-        const data: MachineHead = { ...readMachineHead(log.head), ...(reason === undefined ? {} : { reason }) }
-        log.update({ status: 'cancelled', endedAt: now(), wakeAt: undefined, data })
-        await log.commit()
-        emit({ type: 'machine.cancelled', runId: id, name: log.head.name, reason })
-        for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onEnd?.({ head: log.head, snapshot: undefined })
-      }
+      if (inMemory.has(id)) return use(id, (activation) => activation.cancel(reason))
+      const isDone = await inTurn(id, async () => {
+        if (inMemory.has(id)) return false
+        const log = await openLog(id)
+        if (log.head.endedAt !== undefined) throw toEnded(id)
+        const release = services.claim(id)
+        try {
+          await recordEnd(log, { status: 'cancelled', data: reason === undefined ? {} : { reason } })
+        } finally {
+          release()
+        }
+        return true
+      })
+      if (!isDone) await use(id, (activation) => activation.cancel(reason))
     },
     async takeMessages(id) {
       try {
@@ -352,31 +374,15 @@ export function createMachineRuns({ services, registry, watchers, idle: policy, 
     },
     async stop() {
       idle.close()
-      const running = await Promise.all([...active.values()].map((opening) => opening.catch(() => undefined)))
-      for (const activation of running) {
-        if (activation === undefined) continue
-        await activation.commit().catch(() => {})
-        activation.stop()
-        forget(activation)
-      }
+      await inTurn.idle()
+      await Promise.all(
+        [...inMemory.values()].map(async (activation) => {
+          await activation.commit().catch(() => {})
+          activation.stop()
+          forget(activation)
+        }),
+      )
+      await inTurn.idle()
     },
   }
-}
-
-function toNotFound(run: string): PerdureError {
-  return new PerdureError(
-    'RUN_NOT_FOUND',
-    `There is no run \`${run}\`. Start it with \`runtime.start(machine, { id: '${run}' })\`.`,
-    {
-      details: { run },
-    },
-  )
-}
-
-function toIncompatible(log: RunLog, missing: readonly string[]): PerdureError {
-  return new PerdureError(
-    'RUN_INCOMPATIBLE',
-    `The run \`${log.id}\` cannot go on with the machine \`${log.head.name}\` as it is now. Missing: ${missing.join(', ')}. It is kept as it was. Register the version that it began with beside the new one, or give the new one a \`migrate\`.`,
-    { details: { run: log.id, machine: log.head.name, missing: [...missing] } },
-  )
 }

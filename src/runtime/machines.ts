@@ -55,6 +55,7 @@ export function createMachines({
     registry,
     watchers,
     idle,
+    eraseRecords: erase,
     onPassivated(_id, wakeAt) {
       // Who did not want runs to go on by themselves has none brought back: what is in memory and has a deadline stays there.
       if (wakeAt !== undefined && !isResumed) return false
@@ -89,16 +90,10 @@ export function createMachines({
     async delete(id) {
       assertOpen()
       assertRunId(id)
-      await runs.evict(id)
-      const release = services.claim(id)
-      try {
-        const isDeleted = await erase(id)
-        const gone = new PerdureError('RUN_NOT_FOUND', `The run \`${id}\` was deleted.`, { details: { run: id } })
-        for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(gone)
-        return isDeleted
-      } finally {
-        release()
-      }
+      const isDeleted = await runs.erase(id)
+      const gone = new PerdureError('RUN_NOT_FOUND', `The run \`${id}\` was deleted.`, { details: { run: id } })
+      for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(gone)
+      return isDeleted
     },
     takeMessages(recipients) {
       for (const id of recipients) if (!closing.aborted) runs.takeMessages(id).catch((error: unknown) => onBlocked(id, error))

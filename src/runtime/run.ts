@@ -8,7 +8,7 @@ import type {
   StateValue,
   Subscription,
 } from 'xstate'
-import { PerdureError } from '../errors.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import { inboxRange } from '../persistence/keys.ts'
 import { toStorable } from '../persistence/storable.ts'
 import { tell } from './listener.ts'
@@ -131,9 +131,12 @@ export function toRun<TMachine extends AnyStateMachine>(
         throw new TypeError(
           `Expected \`id\` of an event to be a non-empty string, got \`${String(eventId)}\` (${typeof eventId})`,
         )
-      const activation = runs.peek(id)
-      if (activation === undefined) await runs.use(id, (one) => one.deliver(event, eventId))
-      else await activation.deliver(event, eventId)
+      try {
+        await runs.use(id, (activation) => activation.deliver(event, eventId))
+      } catch (error) {
+        // It may be the very event that ended the run, sent once more.
+        if (eventId === undefined || !isPerdureError(error, 'RUN_ENDED') || !(await runs.hasTaken(id, eventId))) throw error
+      }
     },
     async snapshot() {
       assertOpen()
@@ -205,6 +208,8 @@ export function toRun<TMachine extends AnyStateMachine>(
     },
     async cancel(reason) {
       assertOpen()
+      if (reason !== undefined && typeof reason !== 'string')
+        throw new TypeError(`Expected \`reason\` to be a string, got \`${String(reason)}\` (${typeof reason})`)
       await runs.cancel(id, reason)
     },
   }

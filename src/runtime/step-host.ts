@@ -66,7 +66,9 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         const key = `${log.id}#${step.key}`
         const inside = [...(services.within.getStore() ?? []), log.id]
         const run = () => services.within.run(inside, () => execute({ signal, key, attempt, progress }))
-        const outcome = toRecordedOutcome(await (step.effect ? services.effects.run(key, signal, run) : perform(run)))
+        const outcome = toRecordedOutcome(
+          await (step.effect ? services.effects.run(`${key}@${log.head.createdAt}`, signal, run) : perform(run)),
+        )
         // Ended on purpose (abort, close): what it did is in doubt, as after a crash.
         if (signal.aborted) return
         const ended: StepRecord = { ...intent, endedAt: now() }

@@ -1,0 +1,35 @@
+import { PerdureError } from '../errors.ts'
+import type { Head, RunLog } from '../persistence/run-log.ts'
+import { MACHINE } from './machine-head.ts'
+
+/** Errors: `RUN_CONFLICT`. */
+export function assertMachine({ id, kind, name }: Head): void {
+  if (kind === MACHINE) return
+  throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is the ${kind} \`${name}\`, not the run of a machine.`, {
+    details: { run: id },
+  })
+}
+
+export function toNotFound(run: string): PerdureError {
+  return new PerdureError(
+    'RUN_NOT_FOUND',
+    `There is no run \`${run}\`. Start it with \`runtime.start(machine, { id: '${run}' })\`.`,
+    {
+      details: { run },
+    },
+  )
+}
+
+export function toIncompatible(log: RunLog, missing: readonly string[]): PerdureError {
+  return new PerdureError(
+    'RUN_INCOMPATIBLE',
+    `The run \`${log.id}\` cannot go on with the machine \`${log.head.name}\` as it is now. Missing: ${missing.join(', ')}. It is kept as it was. Register the version that it began with beside the new one, or give the new one a \`migrate\`.`,
+    { details: { run: log.id, machine: log.head.name, missing: [...missing] } },
+  )
+}
+
+export function toEnded(run: string): PerdureError {
+  return new PerdureError('RUN_ENDED', `The run \`${run}\` has ended and takes no more events. Start another under a new id.`, {
+    details: { run },
+  })
+}
