@@ -64,11 +64,6 @@ interface NamingSystem {
 
 type Stoppable = AnyActorRef & { _stop?: () => void }
 
-function listDescendants(actor: AnyActorRef): readonly Stoppable[] {
-  const { children = {} } = actor.getSnapshot() as { readonly children?: Readonly<Record<string, AnyActorRef | undefined>> }
-  return Object.values(children).flatMap((child) => (child === undefined ? [] : [child, ...listDescendants(child)]))
-}
-
 /** Brings the steps that were in flight into memory, so that they are found again. */
 export async function loadSteps(log: RunLog, snapshot: unknown): Promise<void> {
   if (typeof snapshot !== 'object' || snapshot === null) return // logic of a user's own may persist anything
@@ -93,6 +88,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   let committing: Promise<void> | undefined
   let stopped = false
   let lastWakeAt: number | undefined
+  const actorsAlive = new Set<Stoppable>()
 
   let system: NamingSystem | undefined
   let transient = 0
@@ -114,7 +110,10 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
         system._bookId = toTransientId
       }
       services.inspection.forward(log.id, event)
-      if (event.type === '@xstate.snapshot') commit()
+      if (event.type === '@xstate.actor') actorsAlive.add(event.actorRef as Stoppable) // an actor of this system
+      if (event.type !== '@xstate.snapshot') return
+      if ((event.snapshot as { readonly status?: string }).status !== 'active') actorsAlive.delete(event.actorRef as Stoppable)
+      commit()
     },
   }
   const actor =
@@ -167,7 +166,6 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       if (stopped) return
       lastWakeAt = hasLiveParts(actor) ? 0 : timers.nextAt
       stopped = true
-      const descendants = listDescendants(actor)
       try {
         const last = read()
         follow(() => last)
@@ -178,7 +176,8 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       if (!isOver) services.inspection.untrack(log.id)
       actor.stop()
       // A machine that threw leaves its children behind, at any depth; XState has no public way to stop them.
-      for (const one of descendants) one._stop?.()
+      for (const one of actorsAlive) one._stop?.()
+      actorsAlive.clear()
       services.inspection.untrack(log.id)
     },
   }

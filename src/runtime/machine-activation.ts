@@ -79,8 +79,14 @@ export function createMachineActivation(
   const hear = (notify: () => void): void => {
     if (watchers.of(id) !== undefined) heard.push(notify)
   }
+  /** Why it is not what the run is any more. Another may take what it did not; unless the store takes nothing. */
+  const toReplaced = (): unknown => {
+    if (state === 'stopped' || (state === 'broken' && isPerdureError(failure, 'VALUE_NOT_STORABLE'))) return gone
+    return state === 'broken' ? failure : undefined
+  }
   const refuse = (error: unknown): never => {
-    if (isPerdureError(error, 'ABORTED') && (state === 'broken' || state === 'stopped')) throw gone // it was not written
+    const replaced = isPerdureError(error, 'ABORTED') ? toReplaced() : undefined
+    if (replaced !== undefined) throw replaced // it was not written
     throw toRefused(error, id, actor.getSnapshot())
   }
   const commit = (): Promise<void> => log.commit().catch(refuse)
@@ -177,7 +183,7 @@ export function createMachineActivation(
   /** Says why it takes no more events; that it has ended only when that is on disk. */
   const refuseEvents = async (): Promise<never> => {
     if (state === 'active') await commit()
-    throw state === 'broken' || state === 'stopped' ? gone : toEnded(id)
+    throw toReplaced() ?? toEnded(id)
   }
   const take = (event: EventObject): Promise<void> => {
     if (isOver()) return refuseEvents()

@@ -126,8 +126,8 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         if (closing.aborted) return
         emit({ type: 'run.blocked', runId: id, error: failure })
         // A store that does not write lets no run go on.
-        if (isPerdureError(failure) && failure.code.startsWith('STORE_')) watchers.fail(failure)
-        else fail(id, failure)
+        if (isPerdureError(failure) && !failure.code.startsWith('STORE_')) fail(id, failure)
+        else watchers.fail(failure)
       }
       if (!isPerdureError(error, 'VALUE_NOT_STORABLE')) report(error)
       else (fromOutside ? activate(id) : recordFailure(id, error)).catch(report)
