@@ -113,15 +113,13 @@ function isConsistent({ machine, value, context, _nodes }: AnyMachineSnapshot): 
 async function runPlain(machine: AnyStateMachine, script: readonly Step[]): Promise<NormalSnapshot | undefined> {
   const clock = createHand()
   let isStrange = false
-  const actor = createActor(machine, {
-    clock,
-    inspect({ type, actorRef, ...event }) {
-      if (actorRef !== actor) return
-      if (type === '@xstate.snapshot') isStrange ||= !isConsistent(actor.getSnapshot())
-      const source = 'sourceRef' in event ? (event.sourceRef as AnyActorRef | undefined) : undefined // what sends is an actor
-      // A child that was stopped before it had started, or replaced without being stopped, and runs on.
-      if (source?.id.startsWith('kid-')) isStrange ||= actor.getSnapshot().children[source.id] !== source
-    },
+  const actor = createActor(machine, { clock })
+  actor.system.inspect(({ type, actorRef, ...event }) => {
+    if (actorRef !== actor) return
+    if (type === '@xstate.snapshot') isStrange ||= !isConsistent(actor.getSnapshot())
+    const source = 'sourceRef' in event ? (event.sourceRef as AnyActorRef | undefined) : undefined // what sends is an actor
+    // A child that was stopped before it had started, or replaced without being stopped, and runs on.
+    if (source?.id.startsWith('kid-')) isStrange ||= actor.getSnapshot().children[source.id] !== source
   })
   actor.subscribe({ error: () => {} }) // it is in the snapshot
   const settle = async (): Promise<void> => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { fromStep, isPerdureError, openRuntime, type Runtime, type RuntimeEvent, sendToRun } from 'perdure'
+import { fromStep, isPerdureError, type Runtime, sendToRun } from 'perdure'
 import { assign, createActor, emit, fromPromise, setup } from 'xstate'
-import { createTempRoom, type TempRoom } from '../support/temp-room.ts'
+import { createMachineRoom, type MachineRoom, rejectsWith } from '../support/machine-room.ts'
 
 const createCounter = () =>
   setup({
@@ -44,32 +44,13 @@ const createCounter = () =>
     output: ({ context }) => context.n,
   })
 
-let room: TempRoom
-let directories = 0
-const opened: Runtime[] = []
+let room: MachineRoom
 before(async () => {
-  room = await createTempRoom()
+  room = await createMachineRoom()
 })
-after(async () => {
-  for (const runtime of opened) await runtime.close()
-  await room.remove()
-})
-const newDirectory = (): string => room.path(`store-${++directories}`)
-const open = async (directory: string, machines: Parameters<typeof openRuntime>[0]['machines'], options = {}) => {
-  const events: RuntimeEvent[] = []
-  const runtime = await openRuntime({
-    directory,
-    machines,
-    log: 'silent',
-    durability: 'process',
-    onEvent: (event) => events.push(event),
-    ...options,
-  })
-  opened.push(runtime)
-  return Object.assign(runtime, { recorded: events })
-}
-const rejectsWith = (promise: Promise<unknown>, code: string): Promise<void> =>
-  assert.rejects(promise, (error) => isPerdureError(error) && error.code === code)
+after(() => room.remove())
+const newDirectory = (): string => room.directory()
+const open: MachineRoom['open'] = (...options) => room.open(...options)
 
 test('a run goes on in another process where it was, and its output stays', async () => {
   const directory = newDirectory()
@@ -363,7 +344,7 @@ test('runs send each other events, which survive what happens in between, and ar
   const receiver = second.get<(typeof again)[1]>('receiver')
   const { context } = await receiver.waitFor(({ context }) => context.got.length === 5)
   assert.deepEqual(context.got, [1, 2, 3, 4, 5])
-  const dropped = [...first.recorded, ...second.recorded].filter(({ type }) => type === 'message.dropped')
+  const dropped = [...first.events, ...second.events].filter(({ type }) => type === 'message.dropped')
   assert.equal(dropped.length, 5)
   await second.close()
 })
