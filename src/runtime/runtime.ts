@@ -52,7 +52,9 @@ export interface Runtime extends AsyncDisposable {
    */
   resume(): Promise<void>
   /**
-   * Removes all records of a run. False: there was none. Errors: `RUN_CONFLICT` while it is in use.
+   * Removes all records of a run, and of a flow those of its conversations; a machine's run is stopped first. False: there was none. Nothing of it is on disk
+   * when it resolves. A run that is started under the same id later has the same idempotency keys: take another id where that matters. Errors:
+   * `RUN_CONFLICT` while a flow or session of that id is in use.
    */
   delete(id: string): Promise<boolean>
   /** Tells XState's inspection events of all active runs from now on. The actors' ids are the same in every process: `<run>/<child>`. */
