@@ -127,9 +127,11 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
       operations.push({ type: 'put', key, value: encodeStorable(key, toStorableHead(next)) })
       head = next
       cutHead = next
-      cut = changed
-      changed = new Map()
-      staged = []
+      if (changed.size > 0 || cut.size > 0) {
+        cut = changed
+        changed = new Map()
+      }
+      if (staged.length > 0) staged = []
       return operations
     },
     written: () => written?.(),

@@ -137,16 +137,20 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
     return { actor: readPersisted(actor) as Snapshot<unknown>, timers: timers.pending, steps, actors }
   }
   const onWritten = (): void => {
-    if (written.size > 0) services.onMessages(written)
-    written = new Set()
+    if (written.size > 0) {
+      services.onMessages(written)
+      written = new Set()
+    }
     observer.onWritten?.()
   }
   const follow = (next: () => ActorRecord): void =>
     log.follow(() => {
       const value = next()
       observer.onCut?.()
-      for (const runId of recipients) written.add(runId)
-      recipients = new Set()
+      if (recipients.size > 0) {
+        for (const runId of recipients) written.add(runId)
+        recipients = new Set()
+      }
       return value
     }, onWritten)
   follow(read)

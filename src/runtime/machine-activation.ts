@@ -111,19 +111,25 @@ export function createMachineActivation(
       }
       cutOutside = outside
       outside = 0
-      cutHeard.push(...heard)
-      heard = []
-      for (const key of takenIds) cutIds.add(key)
-      takenIds = new Set()
+      if (heard.length > 0) {
+        cutHeard.push(...heard)
+        heard = []
+      }
+      if (takenIds.size > 0) {
+        for (const key of takenIds) cutIds.add(key)
+        takenIds = new Set()
+      }
       cutSnapshot = final ?? actor.getSnapshot()
     },
     onWritten() {
       durableSnapshot = cutSnapshot
-      cutIds = new Set()
+      if (cutIds.size > 0) cutIds = new Set()
       cutOutside = 0
-      const notifications = cutHeard
-      cutHeard = []
-      for (const notify of notifications) notify()
+      if (cutHeard.length > 0) {
+        const notifications = cutHeard
+        cutHeard = []
+        for (const notify of notifications) notify()
+      }
       if (log.head.endedAt === undefined || state !== 'active') return
       state = 'ended'
       if (final === undefined) stopActor()

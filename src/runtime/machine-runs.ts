@@ -249,7 +249,9 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   }
   const use = async <T>(id: string, fn: (activation: MachineActivation) => Promise<T>): Promise<T> => {
     for (;;) {
-      const activation = await activate(id)
+      const known = inMemory.get(id)
+      if (known !== undefined) idle.touch(known)
+      const activation = known?.state === 'active' ? known : await activate(id)
       try {
         return await fn(activation)
       } catch (error) {

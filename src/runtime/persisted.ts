@@ -10,9 +10,11 @@ import { toRecordedError } from './recorded-error.ts'
 export function readPersisted(actor: AnyActorRef): unknown {
   const snapshot: unknown = actor.getSnapshot()
   if (!isMachineSnapshot(snapshot)) return toStorableFailure(actor.getPersistedSnapshot())
-  const children: Record<string, unknown> = {}
-  for (const [id, child] of Object.entries<AnyActorRef | undefined>(snapshot.children)) {
+  let children: Record<string, unknown> | undefined
+  for (const id in snapshot.children) {
+    const child: AnyActorRef | undefined = snapshot.children[id]
     if (child === undefined) continue
+    children ??= {}
     if (id === 'undefined' && child.id !== id)
       throw new PerdureError(
         'VALUE_NOT_STORABLE',
@@ -29,17 +31,13 @@ export function readPersisted(actor: AnyActorRef): unknown {
     const { systemId, _syncSnapshot: syncSnapshot } = child as AnyActorRef & { systemId?: string; _syncSnapshot?: boolean }
     children[id] = { snapshot: readPersisted(child), src: child.src, systemId, syncSnapshot, sessionId: child.sessionId }
   }
-  const { status, output, error, value, context } = snapshot
-  return {
-    status,
-    output,
-    error: toStorableError(error),
-    value,
-    context,
-    historyValue: toHistory(snapshot.historyValue),
-    children,
-  }
+  const { status, output, error, value, context, historyValue } = snapshot
+  const history = toHistory(historyValue)
+  return { status, output, error: toStorableError(error), value, context, historyValue: history, children: children ?? NONE }
 }
+
+/** The same object each time: nothing has changed. */
+const NONE: Readonly<Record<string, never>> = Object.freeze({})
 
 /** Whether a part of it goes on by itself: a promise, callback, observable or step that is under way. Machines and stores wait. */
 export function hasLiveParts(actor: AnyActorRef): boolean {
@@ -79,5 +77,6 @@ const isMachineSnapshot = (value: unknown): value is AnyMachineSnapshot =>
   typeof value === 'object' && value !== null && 'machine' in value && 'children' in value
 
 function toHistory(history: AnyMachineSnapshot['historyValue']): unknown {
-  return Object.fromEntries(Object.entries(history ?? {}).map(([key, nodes]) => [key, nodes.map(({ id }) => ({ id }))]))
+  const entries = Object.entries(history ?? NONE)
+  return entries.length === 0 ? NONE : Object.fromEntries(entries.map(([key, nodes]) => [key, nodes.map(({ id }) => ({ id }))]))
 }
