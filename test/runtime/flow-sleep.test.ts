@@ -391,4 +391,41 @@ describe('a sleep', () => {
       assert.deepEqual(outline, [])
     }
   })
+
+  test('lets its run end when it ends: that time is recorded, and taken back when the run is begun again', async () => {
+    const directory = room.room.path()
+    const clock = createTestClock()
+    const start = clock.now()
+    const ends = async (runtime: RecordedRuntime): Promise<[string, number | undefined][]> => {
+      const all: [string, number | undefined][] = []
+      for await (const { status, endedAt } of runtime.runs())
+        all.push([status, endedAt === undefined ? undefined : endedAt - start])
+      return all
+    }
+    const runtime = await room.open(directory, { clock })
+    let fails = true
+    const flow = runtime.flow('flow', async (_input: undefined, { sleep }) => {
+      await sleep(MINUTE)
+      if (fails) throw new Error('on purpose')
+      await sleep(MINUTE)
+    })
+    const asleep = begun(runtime, 'sleep')
+    const first = flow.run(undefined, { id: 'run' })
+    const failed = assert.rejects(first, { message: 'on purpose' })
+    await asleep
+    assert.deepEqual(await ends(runtime), [['running', undefined]])
+    await clock.advance(MINUTE)
+    await failed
+    assert.deepEqual(await ends(runtime), [['failed', MINUTE]])
+
+    fails = false
+    const again = begun(runtime, 'sleep_2')
+    const second = flow.run(undefined, { id: 'run' })
+    await again
+    assert.deepEqual(await ends(runtime), [['running', undefined]])
+    await clock.advance(MINUTE)
+    await second
+    assert.deepEqual(await ends(runtime), [['completed', 2 * MINUTE]])
+    await runtime.close()
+  })
 })

@@ -1,8 +1,9 @@
 /** P8: time survives. Deadlines of machines over restarts, jumps of the clock and years of waiting. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { createTestClock } from 'perdure/testing'
-import { assign, cancel, raise, sendTo, setup } from 'xstate'
+import { after, before, describe, test } from 'node:test'
+import type { Run } from 'perdure'
+import { createTestClock, type TestClock } from 'perdure/testing'
+import { type AnyEventObject, type AnyStateMachine, assign, cancel, createMachine, raise, sendTo, setup } from 'xstate'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
 
 let room: MachineRoom
@@ -166,30 +167,248 @@ test('with the clock of the system a delay takes its time', async () => {
   await runtime.close()
 })
 
-test('ended runs are removed by policy: the oldest first, never a live one', async () => {
-  const directory = room.directory()
-  const clock = createTestClock({ now: START })
-  const machine = setup({}).createMachine({
-    id: 'short',
-    initial: 'a',
-    states: { a: { on: { end: 'b' } }, b: { type: 'final' } },
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+
+/** Each kind of delay, in an hour: counted in `fired`, in the order in which they came. `stop` cancels what it set. */
+type Context = { readonly fired: readonly string[] }
+const context: Context = { fired: [] }
+const note = (what: string) =>
+  assign<Context, AnyEventObject, undefined, AnyEventObject, never>({ fired: ({ context }) => [...context.fired, what] })
+
+const withAfter = () =>
+  setup({
+    types: { context: {} as Context },
+    delays: { named: HOUR, computed: ({ context }) => HOUR + context.fired.length },
+  }).createMachine({
+    id: 'timed',
+    context,
+    type: 'parallel',
+    states: {
+      number: { initial: 'waiting', states: { waiting: { after: { [HOUR]: 'over' } }, over: { entry: note('number') } } },
+      named: { initial: 'waiting', states: { waiting: { after: { named: 'over' } }, over: { entry: note('named') } } },
+      computed: { initial: 'waiting', states: { waiting: { after: { computed: 'over' } }, over: { entry: note('computed') } } },
+    },
+    on: { stop: { target: ['.number.over', '.named.over', '.computed.over'], actions: note('stopped') } },
   })
-  const runtime = await room.open(directory, [machine], { clock, retention: { maxRuns: 2 } })
-  for (const id of ['r1', 'r2', 'r3', 'r4', 'live']) {
-    const run = await runtime.start(machine, { id })
-    await clock.advance(1_000)
-    if (id !== 'live') await run.send({ type: 'end' })
+
+const withRaise = () =>
+  setup({ types: { context: {} as Context } }).createMachine({
+    id: 'timed',
+    context,
+    entry: [raise({ type: 'rang' }, { delay: HOUR, id: 'alarm' }), raise({ type: 'unnamed' }, { delay: HOUR })],
+    on: {
+      rang: { actions: note('raise') },
+      unnamed: { actions: note('unnamed') },
+      stop: { actions: [cancel('alarm'), note('stopped')] },
+    },
+  })
+
+const child = () =>
+  setup({ types: { context: {} as Context } }).createMachine({
+    id: 'child',
+    context,
+    initial: 'waiting',
+    states: { waiting: { after: { [2 * HOUR]: 'over' } }, over: { entry: note('own') } },
+    on: { poke: { actions: note('poked') } },
+  })
+const withChild = () =>
+  setup({ types: { context: {} as Context }, actors: { child: child() } }).createMachine({
+    id: 'timed',
+    context,
+    invoke: { src: 'child', id: 'kid' },
+    entry: sendTo('kid', { type: 'poke' }, { delay: HOUR, id: 'poke' }),
+    on: { stop: { actions: [cancel('poke'), note('stopped')] } },
+  })
+
+/** A run that was dropped from memory meanwhile comes back through the disk: that takes real time. */
+const assertFired = async (run: Run, fired: (run: Run) => Promise<readonly string[]>, all: readonly string[]): Promise<void> => {
+  for (let turn = 0; turn < 1000 && (await fired(run)).length < all.length; turn++)
+    await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(await fired(run), all)
+}
+const firedOf = async (run: Run): Promise<readonly string[]> => (await run.snapshot()).context.fired
+const firedOfChild = async (run: Run): Promise<readonly string[]> =>
+  (await run.snapshot()).children.kid?.getSnapshot().context.fired
+
+describe('a delay of a machine', () => {
+  /** Its run in a new process each time: `between` is what happens while none is there. */
+  const createLife = (toMachine: () => AnyStateMachine, clock: TestClock = createTestClock()) => {
+    const directory = room.directory()
+    return {
+      clock,
+      async live<T>(fn: (run: Run, runtime: Awaited<ReturnType<MachineRoom['open']>>) => Promise<T>, options = {}): Promise<T> {
+        const machine = toMachine()
+        const runtime = await room.open(directory, [machine], { clock, ...options })
+        try {
+          return await fn(await runtime.start(machine, { id: 'run' }), runtime)
+        } finally {
+          await runtime.close()
+          assert.equal(clock.pending, 0, 'a closed runtime leaves a timeout behind')
+        }
+      },
+      /** Opens without touching the run: it has to wake up by itself. */
+      async wake<T>(fn: (run: Run, runtime: Awaited<ReturnType<MachineRoom['open']>>) => Promise<T>, options = {}): Promise<T> {
+        const runtime = await room.open(directory, [toMachine()], { clock, ...options })
+        try {
+          return await fn(runtime.get('run'), runtime)
+        } finally {
+          await runtime.close()
+          assert.equal(clock.pending, 0, 'a closed runtime leaves a timeout behind')
+        }
+      },
+    }
   }
-  const list = async (): Promise<string[]> => {
-    const ids: string[] = []
-    for await (const { id } of runtime.runs()) ids.push(id)
-    return ids
+
+  const kinds: readonly [string, () => AnyStateMachine, (run: Run) => Promise<readonly string[]>, readonly string[]][] = [
+    ['after', withAfter, firedOf, ['number', 'named', 'computed']],
+    ['raise', withRaise, firedOf, ['raise', 'unnamed']],
+    ['sendTo a child', withChild, firedOfChild, ['poked']],
+  ]
+  for (const [kind, toMachine, fired, all] of kinds) {
+    test(`of ${kind} is over at its time, not before, and once`, async () => {
+      const { clock, live } = createLife(toMachine)
+      await live(async (run) => {
+        await clock.advance(HOUR - 1)
+        assert.deepEqual(await fired(run), [])
+        await clock.advance(1)
+        await assertFired(run, fired, all)
+        await clock.advance(50 * MINUTE)
+        await assertFired(run, fired, all)
+      })
+    })
+
+    test(`of ${kind} keeps its deadline over restarts: what is left of it is waited for`, async () => {
+      const { clock, live, wake } = createLife(toMachine)
+      await live(() => clock.advance(20 * MINUTE))
+      await clock.advance(20 * MINUTE)
+      await wake(() => clock.advance(10 * MINUTE))
+      await wake(async (run) => {
+        await clock.advance(10 * MINUTE - 1)
+        assert.deepEqual(await fired(run), [])
+        await clock.advance(1)
+        await assertFired(run, fired, all)
+      })
+      await wake(async (run) => assertFired(run, fired, all))
+    })
+
+    test(`of ${kind} that is overdue is over at once when the runtime opens, and once`, async () => {
+      const { clock, live, wake } = createLife(toMachine)
+      await live(async () => {})
+      clock.set(clock.now() + HOUR + 1)
+      await wake(async (run) => {
+        const done = Promise.withResolvers<void>()
+        run.subscribe(() => done.resolve())
+        if ((await fired(run)).length < all.length) await done.promise
+        await clock.advance(0)
+        await assertFired(run, fired, all)
+      })
+      await wake(async (run) => {
+        await clock.advance(50 * MINUTE)
+        await assertFired(run, fired, all)
+      })
+    })
+
+    test(`of ${kind} that was cancelled does not come, also when that was in another process`, async () => {
+      for (const setBefore of [false, true]) {
+        const { clock, live, wake } = createLife(toMachine)
+        const left = kind === 'raise' ? ['unnamed'] : []
+        await live(async (run) => {
+          if (!setBefore) await run.send({ type: 'stop' })
+        })
+        await wake(async (run) => {
+          if (setBefore) await run.send({ type: 'stop' })
+        })
+        await wake(async (run) => {
+          const known = await fired(run)
+          await clock.advance(HOUR + SECOND)
+          await assertFired(run, fired, [...known, ...left])
+        })
+      }
+    })
+
+    test(`of ${kind} is not delayed by a clock that goes back while the runtime is open`, async () => {
+      const { clock, live } = createLife(toMachine)
+      await live(async (run) => {
+        await clock.advance(30 * MINUTE)
+        clock.set(clock.now() - DAY_MS)
+        await clock.advance(30 * MINUTE - SECOND)
+        assert.deepEqual(await fired(run), [])
+        await clock.advance(MINUTE + 2 * SECOND)
+        await assertFired(run, fired, all)
+      })
+    })
+
+    test(`of ${kind} is not lost to a clock that goes back while the runtime is closed`, async () => {
+      const { clock, live, wake } = createLife(toMachine)
+      const dueAt = clock.now() + HOUR
+      await live(() => clock.advance(30 * MINUTE))
+      clock.set(clock.now() - 2 * HOUR)
+      await wake(async (run) => {
+        await clock.advance(dueAt - clock.now() - 1)
+        assert.deepEqual(await fired(run), [])
+        await clock.advance(2)
+        await assertFired(run, fired, all)
+      })
+    })
+
+    test(`of ${kind} is not early for a clock that goes forwards and is corrected while the runtime is closed`, async () => {
+      const { clock, live, wake } = createLife(toMachine)
+      await live(async () => {})
+      clock.set(clock.now() + 30 * MINUTE)
+      await wake(async (run) => assert.deepEqual(await fired(run), []))
+      clock.set(clock.now() - 30 * MINUTE)
+      await wake(async (run) => {
+        await clock.advance(HOUR - SECOND)
+        assert.deepEqual(await fired(run), [])
+        await clock.advance(SECOND + 1)
+        await assertFired(run, fired, all)
+      })
+    })
   }
-  for (let round = 0; round < 50 && (await list()).length > 3; round++) await clock.advance(60_000)
-  assert.deepEqual(await list(), ['live', 'r3', 'r4'])
-  assert.deepEqual(
-    runtime.events.filter(({ type }) => type === 'run.removed').map(({ runId }) => runId),
-    ['r1', 'r2'],
-  )
-  await runtime.close()
+
+  test('of a child is over at its own time, in a process that came later', async () => {
+    const { clock, live, wake } = createLife(withChild)
+    await live(() => clock.advance(90 * MINUTE))
+    await wake(async (run) => {
+      await clock.advance(30 * MINUTE - 1)
+      await assertFired(run, firedOfChild, ['poked'])
+      await clock.advance(1)
+      await assertFired(run, firedOfChild, ['poked', 'own'])
+    })
+  })
+
+  const short = () =>
+    createMachine({
+      id: 'short',
+      initial: 'waiting',
+      states: { waiting: { after: { [HOUR]: 'over' } }, over: { type: 'final' } },
+    })
+  /** Resolves when the runtime says that the run has come to its end. */
+  const completed = (runtime: Awaited<ReturnType<MachineRoom['open']>>): Promise<void> =>
+    new Promise((resolve) => {
+      const check = (): void => void (runtime.events.some(({ type }) => type === 'machine.completed') && resolve())
+      runtime.subscribe(check)
+      check()
+    })
+
+  test('wakes a run that was dropped from memory', async () => {
+    const { clock, live } = createLife(short)
+    let starts = 0
+    const inspect = (event: { readonly type: string }): void => void (event.type === '@xstate.actor' && starts++)
+    await live(
+      async (_run, runtime) => {
+        assert.equal(starts, 1)
+        await clock.advance(2 * SECOND)
+        await clock.advance(HOUR - 2 * SECOND - 1)
+        assert.equal(starts, 1)
+        const over = completed(runtime)
+        await clock.advance(1)
+        await over
+        assert.equal(starts, 2, 'it was in memory all the time')
+      },
+      { inspect, passivate: { afterMs: SECOND, maxIdle: 0 } },
+    )
+  })
 })
