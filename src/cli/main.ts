@@ -14,7 +14,10 @@ program
     'Says which live runs of a store would continue, migrate or be parked with the machines of an app. Starts none and changes none.',
   )
   .addOption(new Option('--dir <directory>', 'the folder of the store').env('PERDURE_DIR').makeOptionMandatory())
-  .requiredOption('--app <module>', 'a module that exports `machines`, an array as for `openRuntime`')
+  .requiredOption(
+    '--app <module>',
+    'a module that exports `machines`, an array as for `openRuntime`; it is imported, so it should do nothing else',
+  )
   .option('--json', 'an object a line for each live run')
   .addHelpText('after', '\nExit codes: 0 every run continues or migrates; 1 some do not; 2 the question could not be answered.')
   .action(async (options: DoctorCommand) => {

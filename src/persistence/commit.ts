@@ -3,7 +3,7 @@ import type { Operation, Store } from './store.ts'
 
 /**
  * Gathers what all runs of the process want to write into one atomic, synced batch at a time: while one is being synced, the next
- * fills (group commit, DESIGN 4). A participant says what it writes only when the batch is cut, so that everything that happened to
+ * fills (group commit). A participant says what it writes only when the batch is cut, so that everything that happened to
  * it until then goes in together (P5).
  */
 export interface Participant {

@@ -7,8 +7,8 @@ import { toStorable } from './storable.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
- * A run's snapshot. A small one is kept in the run's head, as a whole: one record a commit. A larger one is one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
- * a constant factor of what changed and restoring reads at most twice the snapshot (P6). Each record names the checksum of the one
+ * A run's snapshot. Until it first outgrows 512 bytes it is kept in the run's head, as a whole: one record a commit. From then on it is one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
+ * a constant factor of what changed and restoring reads at most twice the snapshot, or 8 KB of deltas if that is more (P6). Each record names the checksum of the one
  * before it: a hole is noticed (P9).
  */
 interface Link {
@@ -27,7 +27,7 @@ export interface ChainEnd {
   readonly inline?: Uint8Array | undefined
 }
 
-/** Below this size a base is not rewritten: it would save nothing. */
+/** As long as the deltas are smaller than this, the base is not rewritten: it would save nothing. */
 const SMALL_BYTES = 8 * 1024
 
 /** A snapshot up to this size is kept in the head. */

@@ -8,9 +8,13 @@ export function createClaims(): (run: string) => () => void {
   const claimed = new Set<string>()
   return (run) => {
     if (claimed.has(run))
-      throw new PerdureError('RUN_CONFLICT', `The run \`${run}\` is open as another flow or session. Choose another id.`, {
-        details: { run },
-      })
+      throw new PerdureError(
+        'RUN_CONFLICT',
+        `The run \`${run}\` is in use in this process, by a flow, a session or a machine. Wait until it has ended, or use another id.`,
+        {
+          details: { run },
+        },
+      )
     claimed.add(run)
     let released = false
     return () => {

@@ -15,8 +15,7 @@ import type { Watchers } from './watchers.ts'
 /** A machine's run in memory. Keeps P1 (what resolves is on disk) and P5 (an event is consumed in the commit of what it led to). */
 export interface MachineActivation {
   readonly id: string
-  readonly machine: AnyStateMachine
-  /** `broken`: what memory holds could not be recorded. `stopped`: it was passivated. */
+  /** `broken`: what memory holds could not be recorded. `stopped`: it left memory. */
   readonly state: 'active' | 'ended' | 'broken' | 'stopped'
   /** Why it is `broken`. */
   readonly failure: unknown
@@ -220,7 +219,6 @@ export function createMachineActivation(
 
   const activation: MachineActivation = {
     id,
-    machine,
     get state() {
       return state
     },

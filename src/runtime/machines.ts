@@ -73,7 +73,7 @@ export function createMachines({
   const machines: Machines = {
     async start<TMachine extends AnyStateMachine>(machine: TMachine | string, { id, input }: StartOptions<TMachine>) {
       assertOpen()
-      const runId = id ?? `${typeof machine === 'string' ? machine : machine.id}/${randomUUID()}`
+      const runId = id ?? `${registry.find(machine).machine.id}/${randomUUID()}`
       assertRunId(runId)
       await runs.start(machine, runId, input)
       return toRun<TMachine>(room, runId)

@@ -30,6 +30,8 @@ export interface RunFilter {
   readonly onError?: ((error: PerdureError) => void) | undefined
 }
 
+const statuses: readonly RunStatus[] = ['running', 'completed', 'failed', 'cancelled', 'incompatible']
+
 /** The runs of a store, a page at a time in memory. In the order of their ids in the store. */
 export async function* listRuns(
   store: Store,
@@ -37,6 +39,10 @@ export async function* listRuns(
 ): AsyncGenerator<RunInfo> {
   if (limit !== undefined && (!Number.isInteger(limit) || limit < 0))
     throw new TypeError(`Expected \`limit\` to be an integer ≥ 0, got \`${String(limit)}\` (${typeof limit})`)
+  if (status !== undefined && !statuses.includes(status))
+    throw new TypeError(`Expected \`status\` to be one of ${statuses.join(', ')}, got \`${String(status)}\` (${typeof status})`)
+  if (machine !== undefined && typeof machine !== 'string')
+    throw new TypeError(`Expected \`machine\` to be the id of a machine, got \`${String(machine)}\` (${typeof machine})`)
   let left = limit ?? Number.POSITIVE_INFINITY
   if (left === 0) return
   for await (const head of loadHeads(store, after)) {

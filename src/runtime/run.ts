@@ -25,7 +25,7 @@ export interface SendOptions {
 export interface WaitOptions {
   /** Gives up with `WAIT_TIMEOUT`. Default: waits for ever. */
   readonly timeoutMs?: number | undefined
-  /** Gives up with `ABORTED`. */
+  /** Gives up with `ABORTED`. Waiting does not keep the process: that of `AbortSignal.timeout` does not either, `timeoutMs` does. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -46,7 +46,10 @@ export interface Run<TMachine extends AnyStateMachine = AnyStateMachine> {
    * is as if it had not been sent), `RUN_CORRUPT`, `STORE_*`.
    */
   send(event: EventFromLogic<TMachine>, options?: SendOptions): Promise<void>
-  /** The state as it is on disk. Errors: `RUN_NOT_FOUND`, `RUN_INCOMPATIBLE`, `RUN_CORRUPT`. */
+  /**
+   * The state as it is on disk, also of a run that has ended. Errors: `RUN_NOT_FOUND`, `RUN_INCOMPATIBLE`, `MACHINE_UNKNOWN`, `MIGRATION_FAILED`,
+   * `RUN_CORRUPT`.
+   */
   snapshot(): Promise<SnapshotFrom<TMachine>>
   /**
    * Resolves with the first snapshot, from now on or now, that meets the condition. Errors: `WAIT_TIMEOUT`, `ABORTED`, `RUN_ENDED` when the run comes to
@@ -124,8 +127,13 @@ export function toRun<TMachine extends AnyStateMachine>(
 
   return {
     id,
-    async send(event, { id: eventId } = {}) {
+    async send(event, sendOptions = {}) {
       assertOpen()
+      if (typeof sendOptions !== 'object' || sendOptions === null)
+        throw new TypeError(
+          `Expected the options of \`send\` to be an object such as \`{ id }\`, got \`${String(sendOptions)}\` (${typeof sendOptions})`,
+        )
+      const { id: eventId } = sendOptions
       assertEvent(event)
       if (eventId !== undefined && (typeof eventId !== 'string' || eventId === ''))
         throw new TypeError(
@@ -166,7 +174,11 @@ export function toRun<TMachine extends AnyStateMachine>(
           }
         },
         async ({ resolve, reject }) => {
-          const { head, snapshot } = await runs.read(id)
+          const { head, snapshot } = await runs.read(id).catch(async (error: unknown) => {
+            // Of a run that has ended on a machine that was changed since, the state need not be readable.
+            if ((await runs.readHead(id)).endedAt !== undefined) throw toEndedWithout(id, what)
+            throw error
+          })
           if (meets(snapshot)) resolve(snapshot as SnapshotFrom<TMachine>)
           else if (head.endedAt !== undefined) reject(toEndedWithout(id, what))
           else await setGoing(head.wakeAt)
@@ -194,11 +206,13 @@ export function toRun<TMachine extends AnyStateMachine>(
     },
     subscribe(listener) {
       assertOpen()
+      assertFunction('listener', listener)
       const unsubscribe = watchers.add(id, { onSnapshot: (snapshot) => tell(listener, snapshot as SnapshotFrom<TMachine>) }) // of its machine
       return { unsubscribe }
     },
     on(type, handler) {
       assertOpen()
+      assertFunction('handler', handler)
       const unsubscribe = watchers.add(id, {
         onEmitted(event) {
           if (type === '*' || event.type === type) tell(handler as (emitted: typeof event) => void, event) // of that type
@@ -224,9 +238,19 @@ function toPredicate(condition: WaitCondition<AnyMachineSnapshot>): (snapshot: A
   )
 }
 
-function assertEvent(event: unknown): void {
-  if (typeof event !== 'object' || event === null || !('type' in event) || typeof event.type !== 'string')
-    throw new TypeError(`Expected an event to be an object with a \`type\`, got \`${String(event)}\` (${typeof event})`)
+function assertFunction(name: string, value: unknown): void {
+  if (typeof value !== 'function')
+    throw new TypeError(`Expected \`${name}\` to be a function, got \`${String(value)}\` (${typeof value})`)
+}
+
+function assertEvent(event: unknown): asserts event is object {
+  const type = typeof event === 'object' && event !== null && 'type' in event ? event.type : undefined
+  if (typeof type !== 'string' || typeof event !== 'object' || event === null)
+    throw new TypeError(
+      typeof event === 'object' && event !== null
+        ? `Expected an event to have a \`type\` that is a string, got \`${String(type)}\` (${typeof type})`
+        : `Expected an event to be an object with a \`type\`, got \`${String(event)}\` (${typeof event})`,
+    )
   if (Object.keys(event).length > 1) toStorable(event) // what cannot be kept never reaches the machine
 }
 

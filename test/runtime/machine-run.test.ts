@@ -451,3 +451,45 @@ test('runs that wait leave memory and come back when they are needed', async () 
   assert.equal(seen.filter((id) => id === 'r0').length, 2, 'it was dropped once')
   await runtime.close()
 })
+
+test('what is no listener, no options or no filter is refused where it is handed in', async () => {
+  const machine = createCounter()
+  const runtime = await open(newDirectory(), [machine])
+  const run = await runtime.start(machine, { id: 'x' })
+  assert.throws(() => run.subscribe({ next: () => {} } as never), TypeError)
+  assert.throws(() => run.on('added', undefined as never), TypeError)
+  await assert.rejects(run.send({ type: 'add' }, 'e' as never), TypeError)
+  await assert.rejects(run.send({ type: 3 } as never), /`type` that is a string, got `3`/)
+  await assert.rejects(
+    runtime
+      .runs({ status: 'nope' as never })
+      [Symbol.asyncIterator]()
+      .next(),
+    TypeError,
+  )
+  await assert.rejects(
+    runtime
+      .runs({ machine: machine as never })
+      [Symbol.asyncIterator]()
+      .next(),
+    TypeError,
+  )
+  await assert.rejects(runtime.start(undefined as never), /Expected a machine/)
+  assert.equal((await run.snapshot()).context.n, 0)
+  await runtime.close()
+})
+
+test('of a run that has ended its result stays, also when its machine has changed beyond its state', async () => {
+  const directory = newDirectory()
+  const machine = createCounter()
+  const first = await open(directory, [machine])
+  const run = await first.start(machine, { id: 'x', input: { from: 4 } })
+  await run.send({ type: 'stop' })
+  await first.close()
+  const changed = setup({}).createMachine({ id: 'counter', initial: 'other', states: { other: {} } })
+  const second = await open(directory, [changed])
+  assert.equal(await second.get('x').done(), 4)
+  await rejectsWith(second.get('x').waitFor('other'), 'RUN_ENDED')
+  await rejectsWith(second.get('x').snapshot(), 'RUN_INCOMPATIBLE')
+  await second.close()
+})
