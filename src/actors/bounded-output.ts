@@ -47,7 +47,7 @@ export function createBoundedOutput(maxBytes: number): BoundedOutput {
       tailBytes += rest.length
     },
     toText() {
-      return render(Buffer.concat(headChunks), readRing(ring, tailBytes), headBytes + tailBytes)
+      return toOutputText(Buffer.concat(headChunks), readRing(ring, tailBytes), headBytes + tailBytes)
     },
   }
 }
@@ -76,7 +76,8 @@ function readRing(ring: Buffer | undefined, written: number): Buffer {
   return Buffer.concat([ring.subarray(start), ring.subarray(0, start)])
 }
 
-function render(head: Buffer, tail: Buffer, totalBytes: number): OutputText {
+/** The text of a stream of `totalBytes` of which the beginning and the end were kept. */
+export function toOutputText(head: Buffer, tail: Buffer, totalBytes: number): OutputText {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   if (head.length + tail.length === totalBytes) {
     return { text: decoder.decode(Buffer.concat([head, tail])), totalBytes, cutBytes: 0 }

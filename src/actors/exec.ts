@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { PerdureError } from '../errors.ts'
-import type { OutputText } from './bounded-output.ts'
-import { type CommandOutcome, runCommand } from './command.ts'
 import { toCommandEnv } from './command-env.ts'
+import { recoverExec, runExec } from './exec-run.ts'
 import { type Tool, tool } from './tool.ts'
 import { toArgumentError } from './value-text.ts'
 
@@ -38,6 +36,11 @@ const defaultMaxOutputBytes = 64 * 1024
  * then throws. Memory is bounded whatever the command prints, and the environment is an allow-list. This is not a sandbox: a
  * command has the rights of our process, and may read the files and the process table that those rights allow.
  *
+ * In a durable agent, on Linux and macOS, a command outlives our process: a supervisor goes on watching over it, up to its time limit, and
+ * the run that is resumed waits for it, or takes its result. Only if that died too, or the machine, is its outcome unknown: then the model is
+ * told so and given the output so far. Elsewhere a command ends with our process, and its outcome is always unknown then. What it prints is
+ * the call's progress: `{ stream: 'stdout' | 'stderr', text }`.
+ *
  * @throws TypeError when an option is wrong.
  */
 export function execTool(options: ExecOptions = {}): Tool {
@@ -63,7 +66,7 @@ export function execTool(options: ExecOptions = {}): Tool {
     }),
     // JSON writes a byte with up to six: the result is bounded by the streams, and not cut again.
     maxResultBytes: 12 * maxOutputBytes + 8 * 1024,
-    async run(input, { signal }) {
+    async run(input, context) {
       const cwd = resolve(options.cwd ?? '.', input.cwd ?? '.')
       await assertFolder(cwd)
       const command = {
@@ -74,40 +77,10 @@ export function execTool(options: ExecOptions = {}): Tool {
         timeoutMs: input.timeoutMs ?? timeoutMs,
         maxOutputBytes,
       } as const
-      const outcome = await runCommand(command, signal)
-      if (outcome.endedBy === 'abort') throw toAborted(outcome, signal)
-      return JSON.stringify(toReport(outcome, command.timeoutMs))
+      return runExec(command, context)
     },
+    recover: (context) => recoverExec(context.args.timeoutMs ?? timeoutMs, context),
   })
-}
-
-/** What the model reads; keys without a value are left out. */
-function toReport(outcome: CommandOutcome, timeoutMs: number) {
-  const { exitCode, signal, stdout, stderr, endedBy, outputHeld, groupEnded } = outcome
-  const notes = [
-    endedBy === 'timeout' ? `The command did not end within ${timeoutMs} ms and was ended.` : undefined,
-    groupEnded ? undefined : 'Some of its processes could not be ended: they may belong to another user.',
-    endedBy === 'itself' && outputHeld
-      ? 'A process that the command left in the background still runs. What it prints from now on is lost.'
-      : undefined,
-  ].filter((note) => note !== undefined)
-  const cutBytes = { stdout: stdout.cutBytes || undefined, stderr: stderr.cutBytes || undefined }
-  return {
-    exitCode: exitCode ?? null,
-    signal,
-    timedOut: endedBy === 'timeout',
-    stdout: toVisibleText(stdout),
-    stderr: toVisibleText(stderr),
-    cutBytes: cutBytes.stdout || cutBytes.stderr ? cutBytes : undefined,
-    note: notes.length > 0 ? notes.join(' ') : undefined,
-  }
-}
-
-/** A picture or a program costs a model thousands of tokens and tells it nothing. */
-function toVisibleText({ text, totalBytes }: OutputText): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what tells binary from text
-  const strange = text.match(/[\0-\x06\x0e-\x1a\x1c-\x1f\ufffd]/g)?.length ?? 0
-  return strange * 10 > text.length ? `[${totalBytes} bytes of binary output, not shown]` : text
 }
 
 function text(description: string) {
@@ -122,13 +95,6 @@ async function assertFolder(path: string): Promise<void> {
   const info = await stat(path).catch(() => undefined)
   if (info?.isDirectory()) return
   throw new Error(`the folder \`${path}\` ${info === undefined ? 'does not exist' : 'is not a folder'}; the command was not run`)
-}
-
-function toAborted({ groupEnded }: CommandOutcome, signal: AbortSignal): PerdureError {
-  const message = groupEnded
-    ? 'The command was ended because its run was aborted'
-    : 'The run was aborted, but some processes of its command could not be ended: they may belong to another user'
-  return new PerdureError('ABORTED', message, { cause: signal.reason, details: { tool: 'exec', groupEnded } })
 }
 
 function assertInteger(name: string, value: unknown, max: number): void {

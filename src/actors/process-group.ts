@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
+import { parseStat } from './process-identity.ts'
 
 /** How long a group may take to end by itself after SIGTERM. */
 const killGraceMs = 2_000
@@ -40,14 +41,8 @@ async function isDead(groupId: number): Promise<boolean> {
   const names = await readdir('/proc').catch(() => [])
   const pids = names.filter((name) => /^\d+$/.test(name))
   const stats = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')))
-  const members = stats.map(toProcess).filter(({ group }) => group === groupId)
-  return members.length > 0 && members.every(({ state }) => state === 'Z' || state === 'X')
-}
-
-/** Reads `pid (name) state parent group …`; the name may hold spaces and parentheses. */
-function toProcess(stat: string): { readonly state: string | undefined; readonly group: number } {
-  const [state, , group] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return { state, group: Number(group) }
+  const members = stats.map(parseStat).filter((stat) => stat?.group === groupId)
+  return members.length > 0 && members.every((stat) => stat?.state === 'Z' || stat?.state === 'X')
 }
 
 /** Returns `false` when there is no such group. */

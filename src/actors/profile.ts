@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
+import type { Limits } from '../machines/limits.ts'
 import { toIssueLines, toIssues } from './issues.ts'
 import type { ModelSettings } from './model.ts'
 import { toolNamePattern } from './tool.ts'
@@ -7,6 +8,9 @@ import { toValueText } from './value-text.ts'
 
 /** Model requests that one turn may make when the profile does not say. */
 const defaultMaxSteps = 50
+
+/** Tool calls at once when the profile does not say. */
+const defaultMaxParallel = 16
 
 const profileNamePattern = /^[A-Za-z0-9._-]{1,64}$/
 
@@ -18,6 +22,11 @@ const Settings = z.strictObject({
   parallelToolCalls: z.boolean().optional(),
 }) satisfies z.ZodType<ModelSettings>
 
+const amount = z.number().positive('Expected a number > 0').optional()
+const count = z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').optional()
+
+const TurnLimits = z.strictObject({ steps: count, tokens: count, costUsd: amount, wallTimeMs: count }) satisfies z.ZodType<Limits>
+
 /**
  * Who an agent is: the schema of a profile, and the type of one as it is written down.
  *
@@ -27,6 +36,12 @@ const Settings = z.strictObject({
  * - `allowedTools` are the names of the tools the agent may use, each once. Default: none.
  * - `settings` say how the model should answer. Default: the provider's defaults.
  * - `maxSteps` is how many model requests one turn may make, from 1. Default: 50.
+ * - `maxParallel` is how many tool calls of one answer are executed at once, from 1. Default: 16.
+ * - `limits` is what one turn may use: model requests (`steps`), `tokens`, dollars (`costUsd`), time (`wallTimeMs`). Checked before each
+ *   model request and while an answer streams. Default: no limit.
+ * - `runLimits` is the same for all turns of a conversation, over restarts.
+ * - `onLimit` is what happens there: `fail` (default) ends the turn with `LIMIT_REACHED`, `ask` waits until a person has extended the limit.
+ * - `output` is a zod schema: the answer has to be JSON that fits. Default: any text.
  *
  * Any other key is refused. Use {@link parseProfile} for errors that say all that is wrong.
  */
@@ -46,6 +61,11 @@ export const Profile = z.strictObject({
     .default([]),
   settings: Settings.optional(),
   maxSteps: z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').default(defaultMaxSteps),
+  maxParallel: z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').default(defaultMaxParallel),
+  limits: TurnLimits.optional(),
+  runLimits: TurnLimits.optional(),
+  onLimit: z.enum(['fail', 'ask']).default('fail'),
+  output: z.instanceof(z.ZodType, { error: 'Expected a zod schema' }).optional(),
 })
 
 /** A profile as it is written down: see the schema of the same name. */

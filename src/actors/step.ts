@@ -1,4 +1,9 @@
 import type { AnyActorRef, EventObject, NonReducibleUnknown, PromiseActorLogic, PromiseSnapshot } from 'xstate'
+import { PerdureError } from '../errors.ts'
+import { directHost } from './direct-host.ts'
+import { type DoubtPolicy, retryInDoubt } from './doubt.ts'
+import type { Question } from './question.ts'
+import type { ToRetryDelay } from './retry.ts'
 
 type AnyActorSystem = AnyActorRef['system']
 
@@ -17,16 +22,42 @@ export interface StepDescription {
   readonly effect: boolean
   /** What it is to do, kept with the intent. */
   readonly data?: unknown
+  /** It may have been begun before, and ended on purpose: its record is looked for. Default: only what was in flight at a restart was. */
+  readonly isAgain?: boolean | undefined
+}
+
+/** How a step is executed, when executing it can fail. */
+export interface StepPolicy<T> {
+  readonly doubt: DoubtPolicy<T>
+  /** Milliseconds that one attempt may take; then it fails. Default: no limit. */
+  readonly timeoutMs?: number | undefined
+  /** When a failed attempt is followed by another. Default: never. */
+  readonly retry?: ToRetryDelay | undefined
+  /** Whether an outcome that is `ok` is a failure all the same, as far as `retry` and `timeoutMs` are concerned. Default: it is not. */
+  readonly isFailure?: ((value: T) => boolean) | undefined
+  /** What an attempt settles with that took too long. */
+  readonly onTimeout?: ((timeoutMs: number) => StepOutcome<T>) | undefined
 }
 
 export interface StepContext {
+  /**
+   * Aborts when the step must end. See `isSuspension` for the difference between a process that ends and work that is to end.
+   */
   readonly signal: AbortSignal
   /** Names the step among all runs, the same over restarts: an idempotency key. */
   readonly key: string
   /** Counted from 1, over restarts. */
   readonly attempt: number
+  /** How many earlier attempts were cut off, and came to nothing that is known. */
+  readonly doubted: number
+  /** The run that the step belongs to; empty without a runtime. */
+  readonly runId: string
+  /** A folder for files of this step that outlive the process; removed with the run. Not created yet. Undefined without a runtime. */
+  readonly directory?: string | undefined
   /** Tells what happens meanwhile; observers see it, nothing records it. */
   readonly progress: (progress: unknown) => void
+  /** Records what is needed to find the effect again after a crash: a second note replaces the first. */
+  readonly note: (value: unknown) => void
 }
 
 export type StepOutcome<T> = { readonly status: 'ok'; readonly value: T } | { readonly status: 'error'; readonly error: unknown }
@@ -47,7 +78,13 @@ export interface StepHost {
     execute: (context: StepContext) => Promise<T>,
     settle: (outcome: StepOutcome<T>) => void,
     signal: AbortSignal,
+    policy: StepPolicy<T>,
   ): void
+  /**
+   * Asks a person and calls `settle` once with the answer, as {@link StepHost.run} does. The run waits for as long as it takes, over restarts. Default:
+   * there is nobody to ask, and it fails.
+   */
+  ask?<T>(step: StepDescription, question: Question<T>, settle: (outcome: StepOutcome<T>) => void, signal: AbortSignal): void
 }
 
 const hosts = new WeakMap<AnyActorSystem, StepHost>()
@@ -57,21 +94,6 @@ export function provideSteps(system: AnyActorSystem, host: StepHost): void {
   hosts.set(system, host)
 }
 
-/** Executes steps and records nothing: what an actor system without a runtime has. */
-export function createDirectHost(onProgress: (step: StepDescription, progress: unknown) => void = () => {}): StepHost {
-  return {
-    nameStep: ({ sessionId }) => sessionId,
-    run(step, execute, settle, signal) {
-      execute({ signal, key: step.key, attempt: 1, progress: (progress) => onProgress(step, progress) }).then(
-        (value) => settle({ status: 'ok', value }),
-        (error: unknown) => settle({ status: 'error', error }),
-      )
-    },
-  }
-}
-
-const direct = createDirectHost()
-
 type StepEvent<TOutput> =
   | { readonly type: 'perdure.settled'; readonly outcome: StepOutcome<TOutput> }
   | { readonly type: 'xstate.stop' }
@@ -79,6 +101,8 @@ type StepEvent<TOutput> =
 /** The actor is a step in flight: its snapshot names its record, so that it finds it again after a restart. */
 interface StepSnapshot {
   stepKey?: string
+  /** It waits for a person: nothing is under way. */
+  waits?: true
 }
 
 /** The key of the step whose persisted snapshot it is, while it is in flight. */
@@ -87,15 +111,31 @@ export function readStepKey(snapshot: unknown): string | undefined {
   return typeof key === 'string' ? key : undefined
 }
 
-/** How a step is described to its host; without a key, the host names it. */
-type Description = Omit<StepDescription, 'key'> & { readonly key?: string | undefined }
+/** Whether what has this snapshot is a step that only waits for a person. */
+export const isWaitingStep = (snapshot: unknown): boolean =>
+  typeof snapshot === 'object' && snapshot !== null && 'waits' in snapshot && snapshot.waits === true
+
+/** How a step is described to its host; without a key, the host names it. With a `question`, it is a person who does it. */
+export interface Description<T> extends Omit<StepDescription, 'key'> {
+  readonly key?: string | undefined
+  readonly policy?: StepPolicy<T> | undefined
+  readonly question?: Question<T> | undefined
+}
+
+/** Two actors of a run may name their steps alike, such as two agents: what is not a child of the root tells which it is a child of. */
+function toScope(self: AnyActorRef): string {
+  const { _parent: parent } = self
+  return parent?._parent === undefined ? '' : `${parent.id}@${parent.sessionId}/`
+}
+
+const noPolicy = { doubt: retryInDoubt<never>() } as const
 
 /**
  * Actor logic for a promise that is a step. Used like XState's `fromPromise`; `describe` names the step from its input.
  * A plain actor (no runtime) executes it at each start.
  */
 export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
-  describe: (input: TInput, self: AnyActorRef) => Description,
+  describe: (input: TInput, self: AnyActorRef) => Description<TOutput>,
   execute: (input: TInput, context: StepContext) => Promise<TOutput>,
 ): PromiseActorLogic<TOutput, TInput> {
   const controllers = new WeakMap<AnyActorRef, AbortController>()
@@ -122,12 +162,19 @@ export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
         const event: StepEvent<TOutput> = { type: 'perdure.settled', outcome }
         if (self.getSnapshot().status === 'active') self.send(event)
       }
-      const host = hosts.get(system) ?? direct
-      const described = describe(input, self)
+      const host = hosts.get(system) ?? directHost
+      const { question, policy = noPolicy, key: named, ...described } = describe(input, self)
       const own = snapshot as StepSnapshot // made above, or restored; nobody has seen it without its key
-      const key = own.stepKey ?? described.key ?? host.nameStep(self)
+      const key = own.stepKey ?? (named === undefined ? host.nameStep(self) : `${toScope(self)}${named}`)
       own.stepKey = key
-      host.run({ ...described, key }, (context) => execute(input, context), settle, controller.signal)
+      const step: StepDescription = { ...described, key }
+      if (question === undefined) {
+        host.run(step, (context) => execute(input, context), settle, controller.signal, policy)
+      } else {
+        own.waits = true
+        if (host.ask === undefined) queueMicrotask(() => settle({ status: 'error', error: toNobodyError(question) }))
+        else host.ask(step, question, settle, controller.signal)
+      }
     },
     getPersistedSnapshot: (snapshot) => snapshot,
     restoreSnapshot: (snapshot) => snapshot as PromiseSnapshot<TOutput, TInput>, // written by getPersistedSnapshot
@@ -138,3 +185,10 @@ export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
 export function findMessenger(system: AnyActorSystem): StepHost['sendToRun'] | undefined {
   return hosts.get(system)?.sendToRun
 }
+
+const toNobodyError = ({ kind, text }: Question<unknown>): PerdureError =>
+  new PerdureError(
+    'NOBODY_TO_ASK',
+    `This waits for a person (${kind}: ${text}), and an agent that is not durable has nobody to ask. Use \`runtime.durable(agent)\` and answer with \`run.answer\`.`,
+    { details: { kind } },
+  )

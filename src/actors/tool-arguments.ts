@@ -33,6 +33,25 @@ export async function parseArguments<Schema extends z.ZodType>(
   }
 }
 
+/** The same at once: `misfit` when they do not fit, `unknown` when the schema cannot tell without waiting. */
+export function readArguments<Schema extends z.ZodType>(
+  schema: Schema,
+  text: string,
+): { readonly input: z.output<Schema> } | 'misfit' | 'unknown' {
+  let value: unknown
+  try {
+    value = text.trim() === '' ? {} : parseJson(text)
+  } catch {
+    return 'misfit'
+  }
+  try {
+    const result = schema.safeParse(value)
+    return result.success ? { input: result.data } : 'misfit'
+  } catch {
+    return 'unknown'
+  }
+}
+
 function parseJson(text: string): unknown {
   return JSON.parse(text, (key, value: unknown) => {
     if (key === '__proto__') throw new SyntaxError('the key `__proto__` is not allowed')

@@ -7,6 +7,17 @@ export interface ToolResult {
   readonly isError: boolean
 }
 
+const thrown = new WeakSet<object>()
+
+/** Whether a result says that the tool threw: another attempt may go better. */
+export const wasThrown = (result: object): boolean => thrown.has(result)
+
+/** Marks a result as one. */
+export function markThrown<T extends object>(result: T): T {
+  thrown.add(result)
+  return result
+}
+
 /**
  * What a tool returned, as text: a string as it is, `undefined` as `done`, anything else as JSON. Never throws: a value that
  * is not JSON (a cycle, a bigint, a function) is an error result that says that the tool did run.
@@ -32,7 +43,8 @@ export function toFailure(failure: string | { readonly name: string; readonly er
     typeof failure === 'string'
       ? failure
       : `Tool \`${failure.name}\` failed: ${toThrownText(failure.error) || 'it did not say why'}`
-  return { content: bound(text, maxBytes), isError: true }
+  const result: ToolResult = { content: bound(text, maxBytes), isError: true }
+  return typeof failure === 'string' ? result : markThrown(result)
 }
 
 /** The message of anything that was thrown, with the message of its direct cause; never throws itself. */

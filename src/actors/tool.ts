@@ -1,7 +1,10 @@
 import { z } from 'zod'
 import { isPerdureError, PerdureError } from '../errors.ts'
+import type { OnDoubt, Recovery } from './doubt.ts'
 import type { ToolSchema } from './model.ts'
-import { parseArguments } from './tool-arguments.ts'
+import type { Question } from './question.ts'
+import { type RetryPolicy, toRetryDelay } from './retry.ts'
+import { parseArguments, readArguments } from './tool-arguments.ts'
 import { isRecord, type ToolResult, toFailure, toResult } from './tool-result.ts'
 import { toArgumentError } from './value-text.ts'
 
@@ -20,11 +23,26 @@ export interface ToolContext {
   readonly signal: AbortSignal
   /** Names this call, the same over retries and restarts: pass it on as an idempotency key. */
   readonly key: string
-  /** Counts from 1. */
+  /** Counts from 1, over retries and restarts. */
   readonly attempt: number
   /** The provider's id of the call; unique within one answer of the model only. */
   readonly callId: string
+  /** The run that the call belongs to; empty when the agent is not durable. */
+  readonly runId: string
+  /** Tells those who watch the run how far it is: any storable value. Nothing records it. */
+  readonly progress: (value: unknown) => void
+  /**
+   * A folder for files of this call that outlive the process; removed with the run. It is for the tool to create. Undefined when the
+   * agent is not durable.
+   */
+  readonly directory?: string | undefined
 }
+
+/** What a tool changes outside: nothing, something that the same `key` changes once only, or something else. */
+export type ToolEffect = 'none' | 'idempotent' | 'external'
+
+/** A call in doubt: the process ended while it ran. `attempt` is the number of that attempt. */
+export type ToolRecoveryContext<Args = unknown> = ToolContext & { readonly args: Args }
 
 /** Something a model may use. */
 export interface Tool extends ToolSchema {
@@ -38,6 +56,22 @@ export interface Tool extends ToolSchema {
    * that returns all the same has a result: it is not thrown away.
    */
   readonly execute: (argumentsText: string, context: ToolContext) => Promise<ToolResult>
+  /** Default: `external`. */
+  readonly effect?: ToolEffect | undefined
+  /** Default: `report` for an `external` effect, else `retry`. */
+  readonly onDoubt?: OnDoubt | undefined
+  /** Finds out what became of a call in doubt. */
+  readonly recover?: ((argumentsText: string, context: ToolContext) => Promise<Recovery<ToolResult>>) | undefined
+  /** Whether a person has to approve the call first. Default: nobody has to. */
+  readonly needsApproval?: ((argumentsText: string) => boolean) | undefined
+  /** Checks arguments that a person wrote: `undefined` when they fit, else what is wrong. */
+  readonly check?: ((argumentsText: string) => Promise<string | undefined>) | undefined
+  /** Milliseconds that one attempt may take. Default: no limit. */
+  readonly timeoutMs?: number | undefined
+  /** When a call that threw, or took too long, is made again. Default: never. */
+  readonly retry?: RetryPolicy | undefined
+  /** The tool is a person: what that one is asked. The answer is the result; `execute` is called only when the arguments are not usable. */
+  readonly toQuestion?: ((argumentsText: string) => Question<ToolResult> | undefined) | undefined
 }
 
 /** What {@link tool} makes a tool from. */
@@ -55,6 +89,33 @@ export interface ToolDefinition<Schema extends z.ZodType> {
   readonly run: (input: z.output<Schema>, context: ToolContext) => unknown
   /** Bytes of the result that the model is given: a longer one loses its middle. Default: 262,144 (256 KiB). */
   readonly maxResultBytes?: number | undefined
+  /**
+   * What the tool changes outside. It decides what is done about a call that was cut off by the death of the process. `none` and
+   * `idempotent` (the outside world takes one `key` once): it is executed again, with the same `key`. `external`: see `onDoubt`.
+   * Default: `external`.
+   */
+  readonly effect?: ToolEffect | undefined
+  /**
+   * Asks the outside world, with the `key`, what became of a call that was cut off: `settled` with what `run` would have returned (or with
+   * its `error`), `notStarted`, or `unknown`. One that throws is taken for `unknown`. Default: nobody can tell.
+   */
+  readonly recover?:
+    | ((context: ToolRecoveryContext<z.output<Schema>>) => Recovery<unknown> | Promise<Recovery<unknown>>)
+    | undefined
+  /**
+   * What is done when the outcome of a call that was cut off is not known: `retry` executes it again, with the same `key`; `report` tells
+   * the model so, in plain words; `ask` waits until a person has said. Default: `report` for an `external` effect, else `retry`.
+   */
+  readonly onDoubt?: OnDoubt | undefined
+  /**
+   * Whether the run waits, for as long as it takes, until a person has approved, denied or changed the call: always (`true`), or for some
+   * arguments. A function that throws, or a schema that is asynchronous, means yes. Default: false.
+   */
+  readonly approval?: boolean | ((args: z.output<Schema>) => boolean) | undefined
+  /** Milliseconds that one attempt may take; then `signal` aborts and the model is told. Default: no limit. */
+  readonly timeoutMs?: number | undefined
+  /** When a call that threw, or took too long, is made again, with the same `key`; the model sees the last outcome only. Default: never. */
+  readonly retry?: RetryPolicy | undefined
 }
 
 /**
@@ -82,7 +143,40 @@ export function tool<Schema extends z.ZodType>(definition: ToolDefinition<Schema
   if (!Number.isSafeInteger(maxResultBytes) || maxResultBytes < 1) {
     throw toArgumentError('maxResultBytes', 'an integer ≥ 1', maxResultBytes)
   }
+  const { effect = 'external', onDoubt = effect === 'external' ? 'report' : 'retry' } = definition
+  const { recover, approval = false, timeoutMs, retry } = definition
+  assertOneOf('effect', effect, ['none', 'idempotent', 'external'])
+  assertOneOf('onDoubt', onDoubt, ['retry', 'report', 'ask'])
+  if (recover !== undefined && typeof recover !== 'function') throw toArgumentError('recover', 'a function', recover)
+  if (typeof approval !== 'boolean' && typeof approval !== 'function')
+    throw toArgumentError('approval', 'a boolean or a function of the arguments', approval)
+  if (timeoutMs !== undefined && !(Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs < 2 ** 31))
+    throw toArgumentError('timeoutMs', 'an integer from 1 to 2,147,483,647', timeoutMs)
+  if (retry !== undefined) toRetryDelay(retry)
   const parameters = toParameters(input)
+
+  function needsApproval(argumentsText: string): boolean {
+    if (typeof approval === 'boolean') return approval
+    const parsed = readArguments(input, argumentsText)
+    if (parsed === 'misfit') return false // the model is told so, and nothing runs
+    try {
+      return parsed === 'unknown' || approval(parsed.input) !== false
+    } catch {
+      return true
+    }
+  }
+
+  async function recoverCall(argumentsText: string, context: ToolContext): Promise<Recovery<ToolResult>> {
+    const parsed = await parseArguments(name, input, argumentsText)
+    if (!parsed.ok || recover === undefined) return { status: 'unknown' }
+    const recovery = await recover({ ...context, args: parsed.input })
+    if (!isRecord(recovery)) return { status: 'unknown' }
+    if (recovery.status === 'unknown' || recovery.status === 'notStarted') return recovery
+    if (recovery.status !== 'settled') return { status: 'unknown' }
+    if ('error' in recovery && recovery.error !== undefined)
+      return { status: 'settled', value: toFailure({ name, error: recovery.error }, maxResultBytes) }
+    return { status: 'settled', value: toResult(name, 'value' in recovery ? recovery.value : undefined, maxResultBytes) }
+  }
 
   async function execute(argumentsText: string, context: ToolContext): Promise<ToolResult> {
     const { signal } = context
@@ -100,7 +194,27 @@ export function tool<Schema extends z.ZodType>(definition: ToolDefinition<Schema
     }
   }
 
-  return { name, description, parameters, execute }
+  return {
+    name,
+    description,
+    parameters,
+    execute,
+    effect,
+    onDoubt,
+    recover: recover === undefined ? undefined : recoverCall,
+    needsApproval: approval === false ? undefined : needsApproval,
+    async check(argumentsText) {
+      const parsed = await parseArguments(name, input, argumentsText)
+      return parsed.ok ? undefined : parsed.message
+    },
+    timeoutMs,
+    retry,
+  }
+}
+
+function assertOneOf(option: string, value: unknown, known: readonly string[]): void {
+  if (typeof value === 'string' && known.includes(value)) return
+  throw toArgumentError(option, known.map((word) => `'${word}'`).join(', '), value)
 }
 
 function toParameters(input: z.ZodType): Readonly<Record<string, unknown>> {

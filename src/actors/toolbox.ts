@@ -1,4 +1,5 @@
 import { PerdureError } from '../errors.ts'
+import { type AskHumanOptions, askHumanTool } from './ask-human.ts'
 import { type ExecOptions, execTool } from './exec.ts'
 import { nearest } from './nearest.ts'
 import type { Tool } from './tool.ts'
@@ -10,23 +11,29 @@ type ToolRecord = Readonly<Record<string, Tool | (() => Tool)>>
 
 /** What {@link buildTools} chooses from. */
 export interface ToolboxOptions {
-  /** Your own tools, besides the built-in `exec`. Default: none. */
+  /** Your own tools, besides the built-in `exec` and `askHuman`. Default: none. */
   readonly tools?: readonly Tool[] | ToolRecord | undefined
   /** How the built-in `exec` runs commands. */
   readonly exec?: ExecOptions | undefined
+  /** How the built-in `askHuman` asks. */
+  readonly askHuman?: Omit<AskHumanOptions, 'name'> | undefined
 }
 
 /**
  * Builds exactly the tools that are named, in that order. The function of a tool that is not named is never called.
  *
  * @throws PerdureError `TOOL_UNKNOWN` when a name is not known; the message lists those that are.
- * @throws PerdureError `TOOL_DUPLICATE` when a name is asked for twice, or two tools have it: `exec` is taken.
+ * @throws PerdureError `TOOL_DUPLICATE` when a name is asked for twice, or two tools have it: `exec` and `askHuman` are taken.
  * @throws TypeError when an entry of `tools` is not a tool, or has another name than its key.
  */
 export function buildTools(allowedTools: Iterable<string>, options: ToolboxOptions = {}): readonly Tool[] {
-  const factories = new Map<string, () => unknown>([['exec', () => execTool(options.exec)]])
+  const factories = new Map<string, () => unknown>([
+    ['exec', () => execTool(options.exec)],
+    ['askHuman', () => askHumanTool(options.askHuman)],
+  ])
+  const builtIn = new Set(factories.keys())
   for (const [name, factory] of toEntries(options.tools ?? [])) {
-    if (factories.has(name)) throw toDuplicate(name, name === 'exec' ? 'it is built in' : 'two of `tools` have this name')
+    if (factories.has(name)) throw toDuplicate(name, builtIn.has(name) ? 'it is built in' : 'two of `tools` have this name')
     factories.set(name, factory)
   }
   const names = [...allowedTools]

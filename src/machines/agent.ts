@@ -1,72 +1,53 @@
 import { assign, enqueueActions, fromPromise, type NonReducibleUnknown, type PromiseActorLogic, setup, stopChild } from 'xstate'
-import { isPerdureError, type PerdureErrorCode, toMessage } from '../errors.ts'
-import type { AssistantMessage, Message, ModelAnswer, ToolCall, ToolMessage } from './conversation.ts'
+import { PerdureError } from '../errors.ts'
+import type {
+  AgentContext,
+  AgentEvent,
+  AgentInput,
+  AgentOutput,
+  Approval,
+  CallEvent,
+  CheckInput,
+  CheckOutcome,
+  LimitDecision,
+  LimitInput,
+  ModelInput,
+  TimeEvent,
+  ToolInput,
+} from './agent-context.ts'
+import {
+  approvalActor,
+  beginTurn,
+  callActor,
+  DEFAULT_MAX_PARALLEL,
+  DEFAULT_MAX_STEPS,
+  isCostUnknown,
+  limitKey,
+  limitTurn,
+  modelKey,
+  openCalls,
+  readAnswer,
+  readHistory,
+  readReached,
+  readRemaining,
+  spend,
+  toAgentError,
+  toCallId,
+  toLimitError,
+  toReached,
+  toUserMessage,
+} from './agent-turn.ts'
+import type { ModelAnswer, ToolCall, ToolMessage } from './conversation.ts'
+import { addSpent, type Limits, NOTHING_SPENT, raiseLimits, toLostSpent, toSpent } from './limits.ts'
 
 /**
  * The heart of Perdure: an agent that thinks (asks a model) and acts (executes the tools that the model asked for) until it has
- * an answer. Decisions only: the slots `model` and `tool` are filled by `buildAgent`, or by you with `agentMachine.provide`.
+ * an answer. Decisions only: the slots `model`, `tool`, `approval`, `limit` and `check` are filled by `buildAgent`, or by you with
+ * `agentMachine.provide`.
  */
 
-export interface AgentError {
-  readonly code: PerdureErrorCode
-  readonly message: string
-  readonly details: Readonly<Record<string, unknown>>
-}
-
-export interface AgentContext {
-  /** The whole conversation, without the system prompt. Only ever appended to. */
-  readonly messages: readonly Message[]
-  /** Number of the turn, from 1; 0 before the first. */
-  readonly turn: number
-  /** Names the turn in step keys. */
-  readonly turnKey: string
-  /** How many messages came before this turn. */
-  readonly turnStart: number
-  /** Number of the model request in this turn, from 1. */
-  readonly step: number
-  readonly maxSteps: number
-  /** Results of the tool calls that are being executed, by call id. */
-  readonly results: Readonly<Record<string, ToolMessage>>
-  readonly error: AgentError | undefined
-}
-
-export type AgentEvent =
-  | { readonly type: 'prompt'; readonly text: string; readonly key?: string; readonly maxSteps?: number }
-  | { readonly type: 'retry'; readonly maxSteps?: number }
-  | { readonly type: 'abort' }
-  | { readonly type: 'stop' }
-
-/** What XState sends when the actor `call.<id>` of a tool call ends. */
-type CallEvent =
-  | { readonly type: 'xstate.done.actor.call.id'; readonly actorId: string; readonly output: ToolMessage }
-  | { readonly type: 'xstate.error.actor.call.id'; readonly actorId: string; readonly error: unknown }
-
-export interface AgentInput {
-  readonly messages?: readonly Message[]
-  /** Number of the last turn in `messages`. */
-  readonly turn?: number
-  readonly maxSteps?: number
-}
-
-export interface ModelInput {
-  /** Names the call within the run. */
-  readonly key: string
-  readonly messages: readonly Message[]
-}
-
-export interface ToolInput {
-  /** Names the call within the run. */
-  readonly key: string
-  readonly call: ToolCall
-}
-
-export type ModelLogic = PromiseActorLogic<ModelAnswer, ModelInput>
-export type ToolLogic = PromiseActorLogic<ToolMessage, ToolInput>
-
-/** Model requests a turn, where the profile does not say. */
-const DEFAULT_MAX_STEPS = 50
-
-const callActor = (call: ToolCall): string => `call.${call.id}`
+export type * from './agent-context.ts'
+export { readAnswer, readHistory } from './agent-turn.ts'
 
 /** A slot that nobody has filled fails when it is first used, and says so. */
 function unprovided<TOutput, TInput extends NonReducibleUnknown>(slot: string): PromiseActorLogic<TOutput, TInput> {
@@ -75,102 +56,147 @@ function unprovided<TOutput, TInput extends NonReducibleUnknown>(slot: string): 
   )
 }
 
-const lastMessage = (context: AgentContext): Message | undefined => context.messages.at(-1)
+/** A guard by name, which XState's types do not know inside of the setup that names it. */
+const toApprovalGuard = (call: ToolCall): never => ({ type: 'needsApproval', params: call }) as never
 
-/** The tool calls that the newest answer asks for. */
-function openCalls(context: AgentContext): readonly ToolCall[] {
-  const last = lastMessage(context)
-  return last?.role === 'assistant' ? last.toolCalls : []
-}
-
-/**
- * The conversation as a new prompt finds it. Every call needs a result before it can go on: one that has none after a failed turn
- * is given one that says so.
- */
-export function readHistory(context: AgentContext): readonly Message[] {
-  const results = openCalls(context).map(
-    ({ id, name }): ToolMessage =>
-      (Object.hasOwn(context.results, id) ? context.results[id] : undefined) ?? {
-        role: 'tool',
-        callId: id,
-        name,
-        content: 'This call was interrupted. Its outcome is not known.',
-        isError: true,
-      },
-  )
-  return [...context.messages, ...results]
-}
-
-const modelKey = (context: AgentContext): string => `call/${context.turnKey}/m${String(context.step).padStart(3, '0')}`
-
-/** The answer of the newest finished turn. */
-export function readAnswer(context: AgentContext): AssistantMessage | undefined {
-  const last = lastMessage(context)
-  return last?.role === 'assistant' && last.toolCalls.length === 0 ? last : undefined
-}
-
-function toAgentError(error: unknown): AgentError {
-  if (isPerdureError(error)) return { code: error.code, message: error.message, details: error.details }
-  return { code: 'CALL_FAILED', message: toMessage(error), details: {} }
-}
+const TURN_TIME = 'limit.turn'
+const RUN_TIME = 'limit.run'
 
 export const agentMachine = setup({
   types: {
     // Types only: XState reads these at compile time.
     context: {} as AgentContext,
-    events: {} as AgentEvent | CallEvent,
+    events: {} as AgentEvent | CallEvent | TimeEvent,
     input: {} as AgentInput | undefined,
+    output: {} as AgentOutput,
     tags: {} as 'idle' | 'busy' | 'settled',
-    meta: {} as { readonly waitsFor: 'prompt' | 'model' | 'tools' | 'retry' },
-    children: {} as { model: 'model' },
+    meta: {} as { readonly waitsFor: 'prompt' | 'model' | 'tools' | 'person' | 'retry' },
+    children: {} as { model: 'model'; limit: 'limit'; check: 'check' },
   },
   actors: {
     model: unprovided<ModelAnswer, ModelInput>('model'),
     tool: unprovided<ToolMessage, ToolInput>('tool'),
+    approval: unprovided<Approval, ToolInput>('approval'),
+    limit: unprovided<LimitDecision, LimitInput>('limit'),
+    check: unprovided<CheckOutcome, CheckInput>('check'),
   },
   guards: {
     asksForTools: ({ context }) => openCalls(context).length > 0,
     allSettled: ({ context }) => openCalls(context).every(({ id }) => Object.hasOwn(context.results, id)),
     hasStepsLeft: ({ context }) => context.step < context.maxSteps,
     resultsMissing: ({ context }) => openCalls(context).length > 0,
+    hasSteering: ({ context }) => (context.steering?.length ?? 0) > 0,
+    hasQueued: ({ context }) => (context.queue?.length ?? 0) > 0,
+    isAnswered: ({ context }) => context.endsWithAnswer === true && context.turn > 0,
+    hasFormat: ({ context }) => context.output !== undefined,
+    mayRepair: ({ context }) => (context.repairs ?? 0) < (context.output?.maxRepairs ?? 0),
+    isLimited: ({ context }) => readReached(context) !== undefined,
+    isCostUnknown: ({ context }) => isCostUnknown(context),
+    mayBeExtended: ({ context }) => context.onLimit === 'ask',
+    /** Whether a person has to approve the call first. To be provided with the tools. */
+    needsApproval: (_, _call: ToolCall) => false,
   },
   actions: {
     beginTurn: assign(({ context, event }) => {
-      if (event.type !== 'prompt') return {}
-      const history = readHistory(context)
-      return {
-        messages: [...history, { role: 'user', content: event.text } as const],
-        turn: context.turn + 1,
-        turnKey: event.key ?? String(context.turn + 1).padStart(6, '0'),
-        turnStart: history.length,
-        step: 0,
-        maxSteps: event.maxSteps ?? context.maxSteps,
-        results: {},
-        error: undefined,
-      }
+      if (event.type === 'prompt') return beginTurn(context, event)
+      return event.type === 'steer' || event.type === 'interrupt' ? beginTurn(context, { text: event.text }) : {}
+    }),
+    beginQueued: assign(({ context }) => {
+      const [prompt, ...queue] = context.queue ?? []
+      return prompt === undefined ? {} : { ...beginTurn(context, prompt), queue }
     }),
     beginRetry: assign(({ context, event }) =>
-      event.type !== 'retry' ? {} : { maxSteps: event.maxSteps ?? context.maxSteps, error: undefined },
+      event.type === 'retry' ? { ...limitTurn(context, event), error: undefined, isAgain: true } : {},
     ),
+    startTime: enqueueActions(({ enqueue, context }) => {
+      const { limits, runLimits } = context
+      const watch = (id: string, scope: 'turn' | 'run', max: number | undefined): void => {
+        if (max !== undefined) enqueue.raise({ type: 'limit.time', scope, max }, { id, delay: max })
+      }
+      watch(TURN_TIME, 'turn', limits?.wallTimeMs)
+      if (context.turn === 1) watch(RUN_TIME, 'run', runLimits?.wallTimeMs)
+    }),
+    stopTime: enqueueActions(({ enqueue }) => enqueue.cancel(TURN_TIME)),
+    rememberTime: assign(({ event }) => {
+      if (event.type !== 'limit.time') return {}
+      const { scope, max } = event
+      const reached = { limit: 'wallTimeMs', scope, max, spent: max } as const
+      return scope === 'run' ? { runTimeUp: reached } : { reached }
+    }),
+    queuePrompt: assign(({ context, event }) => {
+      if (event.type !== 'prompt') return {}
+      const { type: _, ...prompt } = event
+      return { queue: [...(context.queue ?? []), prompt] }
+    }),
+    steer: assign(({ context, event }) =>
+      event.type === 'steer' || event.type === 'interrupt' ? { steering: [...(context.steering ?? []), event.text] } : {},
+    ),
+    joinSteering: assign(({ context: { messages, steering } }) =>
+      steering === undefined || steering.length === 0
+        ? {}
+        : { messages: [...messages, ...steering.map(toUserMessage)], steering: [] },
+    ),
+    breakOffCalls: assign(({ context }) => ({ messages: readHistory(context), results: {}, approved: {} })),
     countStep: assign({ step: ({ context }) => context.step + 1 }),
     takeBackStep: assign({ step: ({ context }) => context.step - 1 }),
-    appendAnswer: assign({
-      messages: ({ context }, answer: ModelAnswer) => [...context.messages, answer.message],
-    }),
-    collectResult: assign({
-      results: ({ context }, message: ToolMessage) => ({ ...context.results, [message.callId]: message }),
+    appendAnswer: assign(({ context }, answer: ModelAnswer) => ({
+      messages: [...context.messages, answer.message],
+      isAgain: false,
+      ...spend(context, toSpent(answer)),
+    })),
+    spendLost: assign(({ context }, error: unknown) => spend(context, toLostSpent(toAgentError(error).details))),
+    collectResult: assign(({ context }, message: ToolMessage) => ({
+      results: { ...context.results, [message.callId]: message },
+      ...(message.spent === undefined ? {} : spend(context, message.spent)),
+    })),
+    takeApproval: assign(({ context }, { id, approval }: { id: string; approval: Approval }) => {
+      if (approval.approved) return { approved: { ...context.approved, [id]: approval.arguments } }
+      const name = openCalls(context).find((call) => call.id === id)?.name ?? ''
+      const reason = approval.reason === undefined ? 'No reason was given.' : `The reason: ${approval.reason}`
+      const content = `A person denied this call of \`${name}\`. It was not executed. ${reason}`
+      return { results: { ...context.results, [id]: { role: 'tool', callId: id, name, content, isError: true } } }
     }),
     appendResults: assign({
       // In the order in which the model asked, whatever the order in which they settled.
       messages: ({ context }) => [...context.messages, ...openCalls(context).flatMap(({ id }) => context.results[id] ?? [])],
       results: {},
+      calls: {},
+      approved: {},
+      isAgain: false,
     }),
+    sendBack: assign(({ context }, issues: string) => ({
+      messages: [
+        ...context.messages,
+        toUserMessage(`Your answer does not have the form that was asked for:\n${issues}\nAnswer again, with nothing else.`),
+      ],
+      repairs: (context.repairs ?? 0) + 1,
+    })),
     rememberError: assign({ error: (_, error: unknown) => toAgentError(error) }),
+    rememberReached: assign({ reached: (_, error: unknown) => toReached(error) }),
     rememberMaxSteps: assign({
       error: ({ context }) => ({
         code: 'MAX_STEPS',
         message: `The turn asked the model ${context.step} times without coming to an answer. Raise \`maxSteps\` in the profile and run it again, or make the task smaller.`,
         details: { maxSteps: context.maxSteps, turn: context.turn },
+      }),
+    }),
+    rememberLimit: assign(({ context }) => {
+      const reached = readReached(context)
+      return reached === undefined ? {} : { error: toLimitError(reached, context.turn) }
+    }),
+    rememberUnknownCost: assign({
+      error: ({ context }) => ({
+        code: 'PRICE_UNKNOWN',
+        message:
+          'The turn has a limit of dollars, and the price of its model is not known: what it costs cannot be told. Give the price (`prices`), or limit tokens.',
+        details: { turn: context.turn },
+      }),
+    }),
+    rememberMisfit: assign({
+      error: ({ context }, issues: string) => ({
+        code: 'OUTPUT_INVALID',
+        message: `The answer does not have the form that was asked for, ${context.repairs ?? 0} repairs later:\n${issues}`,
+        details: { turn: context.turn, issues },
       }),
     }),
     rememberAbort: assign({
@@ -180,14 +206,59 @@ export const agentMachine = setup({
         details: { turn: context.turn },
       }),
     }),
-    startCalls: enqueueActions(({ enqueue, context }) => {
-      for (const call of openCalls(context)) {
-        if (Object.hasOwn(context.results, call.id)) continue
-        enqueue.spawnChild('tool', { id: callActor(call), input: { key: `${modelKey(context)}/${call.id}`, call } })
+    countLimit: assign({
+      reached: ({ context }) => readReached(context),
+      timesLimited: ({ context }) => (context.timesLimited ?? 0) + 1,
+    }),
+    extendLimit: enqueueActions(({ enqueue, context }, by: Limits) => {
+      const scope = context.reached?.scope
+      if (scope === 'run') enqueue.assign({ runLimits: raiseLimits(context.runLimits, by), runTimeUp: undefined })
+      else enqueue.assign({ limits: raiseLimits(context.limits, by) })
+      const timeMs = by.wallTimeMs
+      if (context.reached?.limit === 'wallTimeMs' && scope !== undefined && timeMs !== undefined)
+        enqueue.raise(
+          { type: 'limit.time', scope, max: (context.reached.max ?? 0) + timeMs },
+          { id: scope === 'run' ? RUN_TIME : TURN_TIME, delay: timeMs },
+        )
+      enqueue.assign({ reached: undefined, isAgain: true })
+    }),
+    /** Whoever began it with a prompt hears of the failure. */
+    failIfAnswerIsAll: ({ context }) => {
+      if (context.endsWithAnswer !== true || context.error === undefined) return
+      const { code, message, details } = context.error
+      throw new PerdureError(code, message, { details })
+    },
+    forgetCalls: assign({ calls: {} }),
+    startCalls: enqueueActions(({ enqueue, context, check }) => {
+      const open = openCalls(context).filter(({ id }) => !Object.hasOwn(context.results, id))
+      // What was recorded by a version without `calls` had started all of them at once.
+      const calls = { ...(context.calls ?? Object.fromEntries(open.map(({ id }) => [id, 'running' as const]))) }
+      let running = open.filter(({ id }) => calls[id] === 'running').length
+      for (const call of open) {
+        const { id } = call
+        if (calls[id] === 'running') continue
+        const approved = context.approved?.[id]
+        const key = `${modelKey(context)}/${id}`
+        const input: ToolInput = { key, call, remaining: readRemaining(context), isAgain: context.isAgain }
+        if (approved === undefined && check(toApprovalGuard(call))) {
+          if (calls[id] === 'approving') continue
+          calls[id] = 'approving'
+          enqueue.spawnChild('approval', { id: approvalActor(call), input })
+        } else if (running < (context.maxParallel ?? DEFAULT_MAX_PARALLEL)) {
+          running++
+          calls[id] = 'running'
+          const isEdited = approved !== undefined && approved !== call.arguments
+          const executed = isEdited ? { ...call, arguments: approved, isEdited } : call
+          enqueue.spawnChild('tool', { id: callActor(call), input: { ...input, call: executed } })
+        }
       }
+      enqueue.assign({ calls })
     }),
     stopCalls: enqueueActions(({ enqueue, context }) => {
-      for (const call of openCalls(context)) enqueue.stopChild(callActor(call))
+      for (const call of openCalls(context)) {
+        enqueue.stopChild(callActor(call))
+        enqueue.stopChild(approvalActor(call))
+      }
     }),
   },
 }).createMachine({
@@ -202,6 +273,11 @@ export const agentMachine = setup({
     maxSteps: input?.maxSteps ?? DEFAULT_MAX_STEPS,
     results: {},
     error: undefined,
+    maxParallel: input?.maxParallel,
+    limits: input?.limits,
+    runLimits: input?.runLimits,
+    onLimit: input?.onLimit,
+    ...(input?.prompt === undefined ? {} : { queue: [{ text: input.prompt }], endsWithAnswer: true }),
   }),
   initial: 'ready',
   states: {
@@ -209,46 +285,137 @@ export const agentMachine = setup({
       tags: ['idle', 'settled'],
       description: 'Waits for a prompt',
       meta: { waitsFor: 'prompt' },
-      on: { prompt: { target: 'thinking', actions: 'beginTurn' }, stop: 'done' },
+      entry: 'stopTime',
+      always: [
+        { guard: 'hasQueued', target: 'continuing', actions: ['beginQueued', 'startTime'] },
+        { guard: 'isAnswered', target: 'done' },
+      ],
+      on: {
+        prompt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
+        steer: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
+        interrupt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
+        'limit.time': { actions: 'rememberTime' },
+        stop: 'done',
+      },
     },
     thinking: {
       tags: 'busy',
       description: 'Asks the model',
       meta: { waitsFor: 'model' },
-      entry: 'countStep',
+      entry: ['joinSteering', 'countStep'],
       invoke: {
         id: 'model',
         src: 'model',
-        input: ({ context }) => ({ key: modelKey(context), messages: context.messages }),
+        input: ({ context }) => ({
+          key: modelKey(context),
+          messages: context.messages,
+          remaining: readRemaining(context),
+          output: context.output,
+          isAgain: context.isAgain,
+        }),
         onDone: {
           target: 'deciding',
           actions: { type: 'appendAnswer', params: ({ event }) => event.output },
         },
-        onError: {
-          target: 'failed',
-          actions: [{ type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error }, 'takeBackStep'],
-        },
+        onError: [
+          {
+            guard: ({ event }) => toReached(event.error) !== undefined,
+            target: 'limiting',
+            actions: [
+              { type: 'spendLost', params: ({ event }: { event: { error: unknown } }) => event.error },
+              { type: 'rememberReached', params: ({ event }: { event: { error: unknown } }) => event.error },
+              'takeBackStep',
+            ],
+          },
+          {
+            target: 'failed',
+            actions: [
+              { type: 'spendLost', params: ({ event }: { event: { error: unknown } }) => event.error },
+              { type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error },
+              'takeBackStep',
+            ],
+          },
+        ],
       },
-      on: { abort: { target: 'failed', actions: ['rememberAbort', 'takeBackStep'] } },
+      on: {
+        prompt: { actions: 'queuePrompt' },
+        steer: { actions: 'steer' },
+        // Not the same request again: it keeps its number.
+        interrupt: { target: 'continuing', actions: 'steer' },
+        abort: { target: 'failed', actions: ['rememberAbort', 'takeBackStep'] },
+        'limit.time': { target: 'limiting', actions: ['rememberTime', 'takeBackStep'] },
+      },
     },
     deciding: {
       tags: 'busy',
       description: 'Reads the answer',
-      always: [{ guard: 'asksForTools', target: 'acting' }, { target: 'ready' }],
+      always: [
+        { guard: 'asksForTools', target: 'acting' },
+        { guard: 'hasSteering', target: 'continuing' },
+        { guard: 'hasFormat', target: 'checking' },
+        { target: 'ready' },
+      ],
+    },
+    checking: {
+      tags: 'busy',
+      description: 'Checks the form of the answer',
+      invoke: {
+        id: 'check',
+        src: 'check',
+        input: ({ context }) => ({
+          output: context.output ?? { name: '', schema: {}, maxRepairs: 0 },
+          text: readAnswer(context)?.content ?? '',
+        }),
+        onDone: [
+          { guard: ({ event }) => event.output === undefined, target: 'ready' },
+          { guard: 'mayRepair', target: 'continuing', actions: { type: 'sendBack', params: ({ event }) => event.output ?? '' } },
+          { target: 'failed', actions: { type: 'rememberMisfit', params: ({ event }) => event.output ?? '' } },
+        ],
+        onError: {
+          target: 'failed',
+          actions: { type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error },
+        },
+      },
+      on: {
+        prompt: { actions: 'queuePrompt' },
+        steer: { target: 'continuing', actions: 'steer' },
+        interrupt: { target: 'continuing', actions: 'steer' },
+        abort: { target: 'failed', actions: 'rememberAbort' },
+        'limit.time': { actions: 'rememberTime' },
+      },
     },
     acting: {
       tags: 'busy',
-      description: 'Executes the tool calls of one answer, all at once',
+      description: 'Executes the tool calls of one answer, as many at once as may be; some wait until a person has approved them',
       meta: { waitsFor: 'tools' },
-      entry: 'startCalls',
+      entry: ['forgetCalls', 'startCalls'],
       exit: 'stopCalls',
       always: [{ guard: 'allSettled', target: 'continuing', actions: 'appendResults' }],
       on: {
+        prompt: { actions: 'queuePrompt' },
+        steer: { actions: 'steer' },
+        interrupt: { target: 'continuing', actions: ['breakOffCalls', 'steer'] },
         abort: { target: 'failed', actions: 'rememberAbort' },
+        'limit.time': { target: 'limiting', actions: 'rememberTime' },
         'xstate.done.actor.call.*': {
-          actions: [{ type: 'collectResult', params: ({ event }) => event.output }, stopChild(({ event }) => event.actorId)],
+          actions: [
+            { type: 'collectResult', params: ({ event }) => event.output },
+            stopChild(({ event }) => event.actorId),
+            'startCalls',
+          ],
         },
         'xstate.error.actor.call.*': {
+          target: 'failed',
+          actions: { type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error },
+        },
+        'xstate.done.actor.approval.*': {
+          actions: [
+            { type: 'takeApproval', params: ({ event }) => ({ id: toCallId(event.actorId), approval: event.output }) },
+            stopChild(({ event }) => event.actorId),
+            'startCalls',
+          ],
+        },
+        'xstate.error.actor.approval.*': {
           target: 'failed',
           actions: { type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error },
         },
@@ -258,25 +425,83 @@ export const agentMachine = setup({
       tags: 'busy',
       description: 'Decides whether the model may be asked again',
       always: [
+        { guard: 'isLimited', target: 'limiting' },
+        { guard: 'isCostUnknown', target: 'failed', actions: 'rememberUnknownCost' },
         { guard: 'hasStepsLeft', target: 'thinking' },
         { target: 'failed', actions: 'rememberMaxSteps' },
       ],
+    },
+    limiting: {
+      tags: 'busy',
+      description: 'Decides what happens at a limit',
+      entry: 'countLimit',
+      always: [
+        { guard: 'mayBeExtended', target: 'limited' },
+        { target: 'failed', actions: 'rememberLimit' },
+      ],
+    },
+    limited: {
+      tags: 'busy',
+      description: 'Waits until a person has raised the limit, or has said that the turn is to end',
+      meta: { waitsFor: 'person' },
+      invoke: {
+        id: 'limit',
+        src: 'limit',
+        input: ({ context }) => ({
+          key: limitKey(context),
+          reached: context.reached ?? { limit: 'steps', scope: 'turn', max: 0, spent: 0 },
+        }),
+        onDone: [
+          {
+            guard: ({ event }) => 'stop' in event.output,
+            target: 'failed',
+            actions: 'rememberLimit',
+          },
+          {
+            guard: 'resultsMissing',
+            target: 'acting',
+            actions: { type: 'extendLimit', params: ({ event }) => ('extend' in event.output ? event.output.extend : {}) },
+          },
+          {
+            target: 'continuing',
+            actions: { type: 'extendLimit', params: ({ event }) => ('extend' in event.output ? event.output.extend : {}) },
+          },
+        ],
+        onError: {
+          target: 'failed',
+          actions: { type: 'rememberError', params: ({ event }: { event: { error: unknown } }) => event.error },
+        },
+      },
+      on: {
+        prompt: { actions: 'queuePrompt' },
+        steer: { actions: 'steer' },
+        interrupt: { actions: 'steer' },
+        abort: { target: 'failed', actions: 'rememberAbort' },
+      },
     },
     failed: {
       tags: ['idle', 'settled'],
       description: 'The turn ended without an answer; it can be tried again from where it stopped',
       meta: { waitsFor: 'retry' },
+      entry: ['stopTime', 'failIfAnswerIsAll'],
       on: {
-        prompt: { target: 'thinking', actions: 'beginTurn' },
+        prompt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
+        steer: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
+        interrupt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
         retry: [
-          { guard: 'resultsMissing', target: 'acting', actions: 'beginRetry' },
-          { target: 'continuing', actions: 'beginRetry' },
+          { guard: 'resultsMissing', target: 'acting', actions: ['beginRetry', 'startTime'] },
+          { target: 'continuing', actions: ['beginRetry', 'startTime'] },
         ],
+        'limit.time': { actions: 'rememberTime' },
         stop: 'done',
       },
     },
     done: { type: 'final', tags: 'settled', description: 'Takes no more prompts' },
   },
+  output: ({ context }) => ({
+    output: readAnswer(context)?.content ?? '',
+    spent: addSpent(context.runSpent ?? NOTHING_SPENT, {}),
+  }),
 })
 
 export type AgentMachine = typeof agentMachine

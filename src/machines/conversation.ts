@@ -29,6 +29,8 @@ export interface ToolMessage {
   readonly callId: string
   readonly name: string
   readonly content: string
+  /** What agents that worked for this call used. */
+  readonly spent?: Spent | undefined
   /** The tool threw, was not found or its arguments did not fit. The model sees `content` all the same. */
   readonly isError: boolean
 }
@@ -43,6 +45,18 @@ export interface Usage {
   readonly reasoningTokens: number
 }
 
+/** What counts against limits. */
+export interface Spent {
+  /** Model requests. */
+  readonly steps: number
+  /** Input and output. */
+  readonly tokens: number
+  /** US dollars, as far as prices are known. */
+  readonly costUsd: number
+  /** Model requests whose price is not known: they are not in `costUsd`. */
+  readonly unpricedCalls: number
+}
+
 /** What one model call settled with. */
 export interface ModelAnswer {
   readonly message: AssistantMessage
@@ -54,4 +68,9 @@ export interface ModelAnswer {
   readonly model: string
   /** The provider's id of the answer, where it gave one. */
   readonly responseId: string | undefined
+  /**
+   * Earlier attempts at this answer that were in flight when their process ended, and were asked again: they may have been billed. Tokens and
+   * cost are estimates, of the requests alone.
+   */
+  readonly lost?: { readonly calls: number; readonly inputTokens: number; readonly costUsd: number | undefined } | undefined
 }

@@ -14,6 +14,14 @@ import { cutText, keepTogether } from './text-width.ts'
 type EventOf<T extends RuntimeEvent['type']> = Extract<RuntimeEvent, { readonly type: T }>
 
 const MAX_ERROR = 300
+const MAX_QUESTION = 120
+
+/** What was done about a call in doubt that was not made again. */
+const RESOLVED = {
+  recovered: { verb: 'recovers', how: 'its outcome was found out' },
+  reported: { verb: 'reports', how: 'its outcome is not known and was reported so' },
+  answered: { verb: 'goes on', how: 'a person said what it came to' },
+} as const
 
 const line = (tone: LogLine['tone'], level: LogLine['level'], name: string, verb: string, detail = ''): LogLine => ({
   tone,
@@ -140,8 +148,10 @@ export function toEventLines(state: LedgerState, event: RuntimeEvent): readonly 
     case 'run.reused':
       return toRunLines(state, event)
     case 'text.received':
-    case 'call.settled':
+    case 'call.progressed':
     case 'call.reused':
+    case 'call.recovering':
+    case 'question.withdrawn':
       return []
     default:
       return toCheckpointLines(state, event)
@@ -182,6 +192,26 @@ function toCheckpointLines(
       const what = `${run}${toSafeText(event.kind)} ${cutText(toSafeText(event.name), MAX_LABEL)}`
       return [line('repeat', level, name, 'repeats', `${what}: was in flight when an earlier attempt ended, ${twice}`)]
     }
+    case 'call.settled': {
+      const { resolution } = event
+      if (resolution !== 'recovered' && resolution !== 'reported' && resolution !== 'answered') return []
+      const what = `${run}${toSafeText(event.kind)} ${cutText(toSafeText(event.name), MAX_LABEL)}`
+      return [
+        line(
+          'reuse',
+          level,
+          name,
+          RESOLVED[resolution].verb,
+          `${what}: was in flight when an earlier attempt ended, ${RESOLVED[resolution].how}`,
+        ),
+      ]
+    }
+    case 'question.asked': {
+      const what = `${run}${cutText(toSafeText(event.text.replace(/\s+/g, ' ')), MAX_QUESTION)}`
+      return [line('note', level, name, 'waits', `${event.kind}: ${what} · answer ${toSafeText(event.key)}`)]
+    }
+    case 'question.answered':
+      return [line('note', level, name, 'answered', `${run}${event.kind} ${cutText(toSafeText(event.name), MAX_LABEL)}`)]
     case 'call.retried': {
       const call = cutText(toSafeText(event.name), MAX_LABEL)
       const error = toShortError(toErrorSummary(event.error))

@@ -106,6 +106,19 @@ const withCalls = (state: LedgerState, machineCalls: LedgerState['machineCalls']
 const endCalls = (state: LedgerState, { runId }: { readonly runId: string }): LedgerState =>
   withCalls(state, endMachineCalls(state.machineCalls, runId))
 
+/** An attempt at a call begins, after any other of the same call. */
+function beginCall(state: LedgerState, event: EventOf<'call.started' | 'call.recovering'>, inDoubt: boolean): LedgerState {
+  const { runId, checkpoint, key, kind, name, attempt, time: startedAt } = event
+  const call = { key, kind, name, attempt, inDoubt, startedAt, retries: 0, textLength: 0 }
+  if (isOfMachine(event)) return withCalls(state, beginMachineCall(state.machineCalls, { runId, ...call }))
+  return change(state, event, (run) =>
+    changeCheckpoint(run, { checkpoint, kind: 'turn' }, (open) => ({
+      ...open,
+      calls: [...open.calls.filter((other) => other.key !== key), call],
+    })),
+  )
+}
+
 /** A call has settled, or an attempt at it has failed: it is changed or gone, and its checkpoint has spent more. */
 function settleCall(
   state: LedgerState,
@@ -161,16 +174,15 @@ export const transitions: { readonly [T in RuntimeEvent['type']]: (state: Ledger
     })
   },
 
-  'call.started': (state, event) => {
-    const { runId, checkpoint, key, kind, name, attempt, inDoubt, time: startedAt } = event
-    const call = { key, kind, name, attempt, inDoubt, startedAt, retries: 0, textLength: 0 }
-    if (isOfMachine(event)) return withCalls(state, beginMachineCall(state.machineCalls, { runId, ...call }))
-    return change(state, event, (run) =>
-      changeCheckpoint(run, { checkpoint, kind: 'turn' }, (open) => ({ ...open, calls: [...open.calls, call] })),
-    )
-  },
+  'call.started': (state, event) => beginCall(state, event, event.inDoubt),
+  'call.recovering': (state, event) => beginCall(state, event, true),
   'call.settled': (state, event) => settleCall(state, event, event.spent, () => undefined),
   'call.reused': (state) => state,
+  'call.progressed': (state) => state,
+  // What waits is on disk: `runtime.pending()` lists it.
+  'question.asked': (state) => state,
+  'question.answered': (state) => state,
+  'question.withdrawn': (state) => state,
   // What the failed attempt had written is void; what it was billed is not (P12).
   'call.retried': (state, event) =>
     settleCall(state, event, toLostSpend(event.error), (call) => ({ ...call, retries: call.retries + 1, textLength: 0 })),

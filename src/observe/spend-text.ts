@@ -42,10 +42,17 @@ export function toSavedText(reused: Spend, separator: ' · ' | ', '): string {
 }
 
 /** A line of a receipt: what it is about, and what there is to say. */
-export type ReceiptLine = readonly [label: 'reused' | 'spent' | 'repeated', text: string]
+export type ReceiptLine = readonly [label: 'reused' | 'spent' | 'repeated' | 'in doubt', text: string]
+
+/** What was done about calls in doubt that were not made again. */
+const resolutions = [
+  ['recovered', 'found out and not made again'],
+  ['reported', 'reported as of unknown outcome'],
+  ['answered', 'settled by a person'],
+] as const
 
 /** The receipt of an attempt: what it reused, what it spent, what had to be asked twice. */
-export function toReceiptLines({ reused, spent, repeated }: Receipt, durationMs: number): readonly ReceiptLine[] {
+export function toReceiptLines({ reused, spent, repeated, doubts }: Receipt, durationMs: number): readonly ReceiptLine[] {
   const lines: ReceiptLine[] = []
   const reusedCalls = toCallParts(reused).length > 0
   if (reused.checkpoints > 0) lines.push(['reused', `${toCount(reused.checkpoints, 'checkpoint')}: ${toSavedText(reused, ', ')}`])
@@ -57,5 +64,10 @@ export function toReceiptLines({ reused, spent, repeated }: Receipt, durationMs:
     ...(repeated.toolCalls > 0 ? [`${toCount(repeated.toolCalls, 'tool call')} executed twice`] : []),
   ]
   if (again.length > 0) lines.push(['repeated', `${again.join(', ')}, because an earlier attempt did not finish`])
+  const resolved = resolutions.flatMap(([resolution, text]) => {
+    const count = doubts.filter((doubt) => doubt.resolution === resolution).length
+    return count > 0 ? [`${toCount(count, 'call')} ${text}`] : []
+  })
+  if (resolved.length > 0) lines.push(['in doubt', resolved.join(', ')])
   return lines
 }

@@ -12,6 +12,7 @@ import { PerdureError } from '../errors.ts'
  * | `r/<run>/s/<step>` | journal: one step |
  * | `r/<run>/e/<event>` | the id of an event from outside that was taken |
  * | `i/<run>/<number>` | inbox: a message of another run that was not taken yet |
+ * | `q/<run>/<step>` | index: a step of the run that waits for a person |
  * | `w/<time>/<run>` | index: when the run is to be activated by itself; 0 is at once |
  * | `f/<time>/<run>` | index: when the run came to its end |
  * | `x/<run>` | the run is being deleted: what is left of it is to go |
@@ -77,6 +78,16 @@ export const inboxRange = (run?: string): { gte: string; lt: string } => rangeOf
 export const toInbox = (key: string): { readonly run: string; readonly number: string } => {
   const [, run = '', number = ''] = key.split('/')
   return { run: decodeURIComponent(run), number }
+}
+
+export const questionKey = (run: string, step: string): string => `q/${encode(run)}/${escapeStep(step)}`
+/** The questions of one run, or of all. */
+export const questionRange = (run?: string): { gte: string; lt: string } =>
+  rangeOf(run === undefined ? 'q/' : `q/${encode(run)}/`)
+/** Errors: a `URIError` for what is no such key. */
+export function toQuestion(key: string): { readonly run: string; readonly step: string } {
+  const [, run = '', ...step] = key.split('/')
+  return { run: decodeURIComponent(run), step: unescapeStep(step.join('/')) }
 }
 
 const TIME_DIGITS = 16

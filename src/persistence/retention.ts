@@ -34,6 +34,8 @@ export interface RetentionOptions {
   readonly now: () => number
   /** Takes a run until what is returned is called; throws `RUN_CONFLICT` while somebody has it: it is left for a later sweep. */
   readonly claim: (run: string) => () => void
+  /** Called before the records of a run, or of one that belongs to it, are removed. */
+  readonly beforeErasing?: ((run: string) => Promise<void>) | undefined
   /** A sweep removed it. */
   readonly onDeleted?: ((run: string) => void) | undefined
   /** A run could not be removed, and the sweep went on; without `run`: space could not be given back. Default: nobody hears of it. */
@@ -61,7 +63,7 @@ export function assertRetentionPolicy(policy: unknown): asserts policy is Retent
 }
 
 export function createRetention(options: RetentionOptions): Retention {
-  const { store, policy, now, claim, onDeleted, onError, compactBytes = 64 * 1024 * 1024 } = options
+  const { store, policy, now, claim, onDeleted, onError, beforeErasing, compactBytes = 64 * 1024 * 1024 } = options
   assertRetentionPolicy(policy)
   const closing = new AbortController()
   const erasing = new Set<Promise<unknown>>()
@@ -70,7 +72,7 @@ export function createRetention(options: RetentionOptions): Retention {
   let freed = 0
 
   const erase = async (run: string): Promise<boolean> => {
-    const { records, bytes } = await eraseRun(store, run, { signal: closing.signal })
+    const { records, bytes } = await eraseRun(store, run, { signal: closing.signal, beforeErasing })
     freed += bytes
     return records > 0
   }

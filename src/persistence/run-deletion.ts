@@ -18,6 +18,7 @@ import {
   headKey,
   headsWithin,
   inboxRange,
+  questionRange,
   recordRange,
   toDeletion,
   toEnded,
@@ -34,6 +35,8 @@ export interface DeletionOptions {
   readonly signal?: AbortSignal | undefined
   /** The most records that one batch removes. Default: 1,000. */
   readonly batchSize?: number | undefined
+  /** Called for the run, and for each that belongs to it, before their records go: what they have elsewhere goes first. */
+  readonly beforeErasing?: ((run: string) => Promise<void>) | undefined
 }
 
 /** What was removed. `bytes`: of the values, before LevelDB compresses them. */
@@ -61,7 +64,10 @@ export async function deleteRun(store: Store, run: string, options: DeletionOpti
 export async function eraseRun(store: Store, run: string, options: DeletionOptions = {}): Promise<Erased> {
   assertRunId(run)
   assertNotAborted(run, options)
+  await options.beforeErasing?.(run)
   if (await isBeingDeleted(store, run)) return await finish(store, run, options)
+  if (options.beforeErasing !== undefined)
+    for await (const conversation of allConversationsOf(store, run)) await options.beforeErasing(conversation)
   const { batchSize = 1_000 } = options
   const all: Entry[] = []
   for await (const entry of entriesOf(store, run)) {
@@ -152,25 +158,34 @@ async function readTop(store: Store, run: string): Promise<Entry[]> {
 }
 
 async function* bodyOf(store: Store, run: string): AsyncIterable<Entry> {
-  for (const range of [recordRange(run), inboxRange(run)]) {
+  for (const range of [recordRange(run), inboxRange(run), questionRange(run)]) {
     for await (const [key, value] of store.entries(range)) yield [key, value.byteLength]
   }
 }
 
 /**
- * The conversations that a flow had: the runs `<run>/<agent>` that say so. One whose head cannot be read does not: it stays, and can be
- * deleted by its own id.
+ * The conversations that belong to a run, such as `<flow>/<agent>`: those that say so. One whose head cannot be read does not: it stays, and
+ * can be deleted by its own id.
  */
 async function* conversationsOf(store: Store, run: string): AsyncIterable<string> {
   for await (const [key, bytes] of store.entries(headsWithin(run))) {
     const id = toRunId(key)
     const head = toHead(id, key, bytes)
-    if (head?.kind === 'agent' && id === `${run}/${head.name}` && isOwnedByFlow(head.data)) yield id
+    if (head?.kind === 'agent' && isOwnedBy(run, head)) yield id
   }
 }
 
-function isOwnedByFlow(data: unknown): boolean {
-  return typeof data === 'object' && data !== null && 'owner' in data && data.owner === 'flow'
+async function* allConversationsOf(store: Store, run: string): AsyncIterable<string> {
+  for await (const conversation of conversationsOf(store, run)) {
+    yield conversation
+    yield* allConversationsOf(store, conversation)
+  }
+}
+
+function isOwnedBy(run: string, { id, name, data }: Head): boolean {
+  if (typeof data !== 'object' || data === null) return false
+  if ('parent' in data && data.parent !== undefined) return data.parent === run
+  return 'owner' in data && data.owner === 'flow' && id === `${run}/${name}` // as earlier versions wrote it
 }
 
 /** `undefined`: it is damaged. Errors: `STORE_FORMAT_NEWER`: who wrote it may have put records where this version does not look. */

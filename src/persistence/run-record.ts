@@ -14,6 +14,16 @@ export interface StepRecord {
   readonly attempt: number
   readonly startedAt: number
   readonly endedAt?: number | undefined
+  /** The attempt failed, and the next one is due at that time. */
+  readonly retryAt?: number | undefined
+  /** What was noted of the attempt, to find its effect again. */
+  readonly noted?: unknown
+  /** How many attempts were cut off and came to nothing that is known. */
+  readonly doubted?: number | undefined
+  /** What was done about the last attempt that was in doubt. */
+  readonly resolution?: DoubtResolution | undefined
+  /** The step was ended on purpose while it ran: whether it had its effect is not known. */
+  readonly aborted?: boolean | undefined
   /** What the step was to do, as far as recovery and comparison need it. */
   readonly data?: unknown
   /** The result of a step that is `ok`. */
@@ -21,6 +31,12 @@ export interface StepRecord {
   /** The error of a step that is `error`. */
   readonly error?: unknown
 }
+
+/**
+ * What was done about a step in doubt. `retried`: executed again with the same key. `recovered`: the outside world told its outcome. `reported`:
+ * settled with a report that its outcome is not known. `answered`: a person said what its outcome was.
+ */
+export type DoubtResolution = 'retried' | 'recovered' | 'reported' | 'answered'
 
 /**
  * `running`: it takes events. `completed`, `failed`, `cancelled`: it came to its end. `incompatible`: its machine was changed, and it waits for
@@ -54,6 +70,10 @@ const StepSchema = z.looseObject({
   attempt: z.number(),
   startedAt: z.number(),
   endedAt: z.number().optional(),
+  retryAt: z.number().optional(),
+  doubted: z.number().optional(),
+  resolution: z.enum(['retried', 'recovered', 'reported', 'answered']).optional(),
+  aborted: z.boolean().optional(),
 })
 
 const HeadSchema = z.looseObject({

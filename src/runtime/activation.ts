@@ -1,17 +1,18 @@
 import type { AgentContext, AgentEvent, AgentInput, AgentMachine } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
-import { type ActorRecord, createDurableActor } from './durable-actor.ts'
+import { type ActorRecord, createDurableActor, toLeaving } from './durable-actor.ts'
 import { toCorrupt } from './recorded.ts'
 import type { Services } from './services.ts'
 import type { Spend } from './spend.ts'
+import type { ResolvedDoubt } from './step-host.ts'
 import { watchTurns } from './turn.ts'
 
 /** What the owner of an activation hears while a turn is executed. */
 interface TurnHandlers {
   readonly checkpoint: string
   readonly onText: (delta: string) => void
-  readonly onRepeat: (kind: string) => void
+  readonly onDoubt: (doubt: ResolvedDoubt) => void
   /** A call has settled, or an attempt at it was billed in vain. */
   readonly onSpend: (spend: Spend) => void
   /** The turn has ended. What is recorded here is on disk together with the machine's new state (P5). */
@@ -26,8 +27,13 @@ export interface Activation {
   run(handlers: TurnHandlers, event: AgentEvent | undefined): Promise<void>
   /** Ends the turn as failed. */
   abort(): void
-  /** Ends what is in flight, as a crash would; the turn that waits fails with `error`. */
-  stop(error: Error): void
+  /** Hands the machine an event; on disk, with what it led to, when the promise resolves. */
+  send(event: AgentEvent): Promise<void>
+  /**
+   * Ends what is in flight; the turn that waits fails with `error`. If `reason` is the store's (`isSuspension`) as a crash would, else as a cancellation, and what
+   * it came to is recorded by the time the promise resolves.
+   */
+  stop(error: Error, reason: Error): Promise<void>
 }
 
 /** Where an agent starts from: what was recorded of it, or a conversation. */
@@ -38,13 +44,13 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
 
   const breakOff = (error: unknown): void => {
     log.abandon()
-    durable.stop()
+    durable.stop(toLeaving(log.id))
     turn?.ended.reject(error)
   }
   const durable = createDurableActor<AgentMachine>(services, log, agent.machine, origin, {
     checkpoint: () => turn?.handlers.checkpoint ?? '',
     onText: (delta) => turn?.handlers.onText(delta),
-    onRepeat: (kind) => turn?.handlers.onRepeat(kind),
+    onDoubt: (doubt) => turn?.handlers.onDoubt(doubt),
     onSpend: (spend) => turn?.handlers.onSpend(spend),
     onBroken: breakOff,
   })
@@ -78,10 +84,15 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
     abort() {
       actor.send({ type: 'abort' })
     },
-    stop(error) {
+    async send(event) {
+      actor.send(event)
+      await log.commit()
+    },
+    async stop(error, reason) {
       if (actor.getSnapshot().status === 'stopped') return
-      durable.stop()
+      durable.stop(reason)
       turn?.ended.reject(error)
+      await durable.drain()
     },
   }
 }

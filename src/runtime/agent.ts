@@ -1,14 +1,17 @@
 import { createActor, createMachine } from 'xstate'
+import { fromApprovals, needsApproval } from '../actors/approval-actor.ts'
+import { createDirectHost } from '../actors/direct-host.ts'
+import { fromLimits } from '../actors/limit-actor.ts'
 import type { Model, ToolSchema } from '../actors/model.ts'
 import { fromModel } from '../actors/model-actor.ts'
 import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
 import { type ParsedProfile, type Profile, parseProfile } from '../actors/profile.ts'
 import { isModelProgress } from '../actors/progress.ts'
-import { createDirectHost, provideSteps, type StepHost } from '../actors/step.ts'
+import { provideSteps } from '../actors/step.ts'
 import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
-import { type AgentMachine, agentMachine, readAnswer } from '../machines/agent.ts'
+import { type AgentMachine, agentMachine, readAnswer, type TurnLimits } from '../machines/agent.ts'
 import { tell } from './listener.ts'
 import { createQueue } from './queue.ts'
 import { addSpend, NO_SPEND, type Spend, toLostSpend, toSpend } from './spend.ts'
@@ -54,7 +57,13 @@ export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent 
     agentMachine.implementations,
   ) as unknown as AgentMachine
   const machine = named.provide({
-    actors: { model: fromModel(model, toRequest(parsed, tools)), tool: fromTools(tools) },
+    actors: {
+      model: fromModel(model, toRequest(parsed, tools)),
+      tool: fromTools(tools),
+      approval: fromApprovals(tools),
+      limit: fromLimits(),
+    },
+    guards: { needsApproval: (_, call) => needsApproval(tools, call) },
   })
   const queue = createQueue()
   let conversation: PlainConversation | undefined
@@ -70,6 +79,15 @@ export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent 
       }),
   }
 }
+
+/** How the turns of an agent are limited. */
+export const toTurnLimits = ({ maxSteps, maxParallel, limits, runLimits, onLimit }: ParsedProfile): TurnLimits => ({
+  maxSteps,
+  maxParallel,
+  limits,
+  runLimits,
+  onLimit,
+})
 
 /** Everything of a model request but the conversation. */
 export function toRequest(profile: ParsedProfile, tools: readonly Tool[]) {
@@ -99,24 +117,18 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
   let spend: Spend = NO_SPEND
   let turn = Promise.withResolvers<void>()
 
-  const direct = createDirectHost((_step, progress) => {
-    if (!isModelProgress(progress)) return
-    if (progress.type === 'text') tell(options.onText, progress.delta)
-    else spend = addSpend(spend, toLostSpend(progress.error))
-  })
-  const host: StepHost = {
-    ...direct,
-    run(step, execute, settle, signal) {
-      const startedAt = Date.now()
-      const counted: typeof settle = (outcome) => {
-        spend = addSpend(spend, toSpend({ ...step, ...outcome, attempt: 1, startedAt, endedAt: Date.now() }))
-        settle(outcome)
-      }
-      direct.run(step, execute, counted, signal)
+  const host = createDirectHost({
+    onProgress(progress) {
+      if (!isModelProgress(progress)) return
+      if (progress.type === 'text') tell(options.onText, progress.delta)
+      else if (progress.type === 'retry') spend = addSpend(spend, toLostSpend(progress.error))
     },
-  }
+    onSettled(step, outcome, startedAt) {
+      spend = addSpend(spend, toSpend({ ...step, ...outcome, attempt: 1, startedAt, endedAt: Date.now() }))
+    },
+  })
 
-  const actor = createActor(machine, { input: { maxSteps: profile.maxSteps } })
+  const actor = createActor(machine, { input: toTurnLimits(profile) })
   provideSteps(actor.system, host)
   const turns = watchTurns(actor, { settled: () => turn.resolve(), broken: (error) => turn.reject(error) })
   actor.start()

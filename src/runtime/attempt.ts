@@ -1,7 +1,8 @@
 import { z } from 'zod'
-import { PerdureError } from '../errors.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { CheckpointReason } from './events.ts'
+import { type Branch, createBranch } from './flow-branch.ts'
 import { createReceiptBook, type ReceiptBook } from './receipt.ts'
 import { toAborted } from './turn.ts'
 
@@ -16,6 +17,8 @@ export const FlowHead = z.object({
   generation: z.int(),
   /** What was recorded for a lower generation is out of date. */
   minimum: z.int(),
+  /** Why it was cancelled. */
+  reason: z.string().optional(),
 })
 export type FlowHead = Readonly<z.output<typeof FlowHead>>
 
@@ -38,36 +41,34 @@ export type Standing = Readonly<z.output<typeof Standing>>
 export const NO_STANDING: Standing = { generation: 0, upTo: 0, attempt: 0 }
 
 /** A checkpoint as it was recorded. */
-type Recorded = Standing & { readonly status: 'intended' | 'ok' | 'error' }
+export type Recorded = Standing & { readonly status: 'intended' | 'ok' | 'error' }
 
 export interface Attempt {
   readonly runId: string
   readonly signal: AbortSignal
   readonly book: ReceiptBook
-  /** The generation that a checkpoint asked for now must be up to date with. */
-  minimum(): number
+  /** The function of the flow itself. */
+  readonly root: Branch
   /** The highest generation given out. */
   newest(): number
   /** What is to be done about a checkpoint that was asked for at `minimum`; `changed`: it is not what was recorded. */
   judge(recorded: Recorded | undefined, minimum: number, changed: boolean): CheckpointReason | 'reuse'
   /** Where a checkpoint stands that executes for `reason`. A new generation is on disk when the promise resolves. */
   place(reason: CheckpointReason, recorded: Recorded | undefined, minimum: number): Promise<Standing>
-  /** A checkpoint that stands there has settled. */
-  settle(standing: Standing): void
-  /** Errors: `FLOW_ENDED`, `ABORTED`. */
+  /** Errors: `FLOW_ENDED`, `ABORTED`, `RUN_CANCELLED`. */
   assertOpen(what: string): void
   end(): void
 }
 
 export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords: boolean; signal: AbortSignal }): Attempt {
   const { useRecords, signal } = options
-  let { generation: newest, minimum } = head
+  let { generation: newest } = head
   let ended = false
   return {
     runId: log.id,
     signal,
     book: createReceiptBook(),
-    minimum: () => minimum,
+    root: createBranch('', head.minimum),
     newest: () => newest,
     judge(recorded, minimum, changed) {
       if (recorded === undefined) return 'new'
@@ -88,9 +89,6 @@ export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords
       } else if (recorded !== undefined && (reason === 'resumed' || reason === 'retried')) generation = recorded.generation
       return { generation, upTo: newest, attempt: head.attempt }
     },
-    settle({ generation }) {
-      minimum = Math.max(minimum, generation)
-    },
     assertOpen(what) {
       if (ended)
         throw new PerdureError(
@@ -98,10 +96,14 @@ export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords
           `${what} came after run \`${log.id}\` had ended. Await everything that a flow starts before it returns.`,
           { details: { run: log.id } },
         )
-      if (signal.aborted) throw toAborted(`Run \`${log.id}\``, signal)
+      if (signal.aborted) throw toEnding(log.id, signal)
     },
     end() {
       ended = true
     },
   }
 }
+
+/** The error of what a flow asks for after its signal has aborted. */
+export const toEnding = (run: string, signal: AbortSignal): PerdureError =>
+  isPerdureError(signal.reason, 'RUN_CANCELLED') ? signal.reason : toAborted(`Run \`${run}\``, signal)

@@ -1,17 +1,20 @@
 import { z } from 'zod'
+import { isSuspension } from '../actors/suspension.ts'
 import { PerdureError } from '../errors.ts'
 import { readAnswer } from '../machines/agent.ts'
 import { createRunLog, openRunLog, type StepRecord } from '../persistence/run-log.ts'
 import type { Activation } from './activation.ts'
 import type { Agent } from './agent.ts'
 import type { Standing } from './attempt.ts'
-import type { ChangedPart, CheckpointReason, Receipt } from './events.ts'
+import { toLeaving } from './durable-actor.ts'
+import type { ChangedPart, CheckpointReason } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { addSpend, NO_SPEND, Spend, sumSpend } from './spend.ts'
+import type { ResolvedDoubt } from './step-host.ts'
 import { fromAgentError, type TurnOptions, toAborted } from './turn.ts'
 import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
 import { startTurn } from './turn-start.ts'
@@ -49,8 +52,8 @@ interface TurnCost {
   readonly reused: Spend
   /** Calls of this attempt. */
   readonly spent: Spend
-  /** Calls that were made again, because an earlier attempt ended while they were in flight or the turn starts over. */
-  readonly repeated: Receipt['repeated']
+  /** Calls that were in doubt, or are made again because the turn starts over. */
+  readonly doubts: readonly ResolvedDoubt[]
 }
 
 /** A recorded turn that came to an answer. */
@@ -77,7 +80,13 @@ export interface Conversation {
   stop(): Promise<void>
 }
 
-const HeadData = z.object({ turns: z.int(), spend: Spend, owner: z.enum(['flow', 'session']) })
+const HeadData = z.object({
+  turns: z.int(),
+  spend: Spend,
+  owner: z.enum(['flow', 'session', 'agent']),
+  /** The run that it belongs to, and goes with. */
+  parent: z.string().optional(),
+})
 
 /** Who decides which turns of a conversation need executing. */
 export type ConversationOwner = z.output<typeof HeadData>['owner']
@@ -88,10 +97,12 @@ export async function openConversation(
   id: string,
   name: string,
   owner: ConversationOwner,
+  parent?: string,
 ): Promise<Conversation> {
-  const release = services.claim(id)
+  await services.claims.whenNotBrief(id)
+  const release = services.claims.claim(id)
   try {
-    return await open(services, id, name, owner, release)
+    return await open(services, id, name, { owner, parent }, release)
   } catch (error) {
     release()
     throw error
@@ -102,12 +113,12 @@ async function open(
   services: Services,
   id: string,
   name: string,
-  owner: ConversationOwner,
+  { owner, parent }: { readonly owner: ConversationOwner; readonly parent: string | undefined },
   release: () => void,
 ): Promise<Conversation> {
   const { emit, now } = services
   const known = await openRunLog(services, id)
-  const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND, owner } })
+  const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND, owner, parent } })
   const conflict = (what: string): PerdureError =>
     new PerdureError('RUN_CONFLICT', `The run \`${id}\` is ${what}. Choose another id.`, { details: { run: id } })
   if (log.head.kind !== 'agent' || log.head.name !== name)
@@ -160,12 +171,7 @@ async function open(
       const { activation: current, event, version, start } = begun
       const settledBefore = log.steps(callPrefix(turn, version)).filter(([, step]) => step.status === 'ok')
       const reused = sumSpend(settledBefore.map(([, step]) => step))
-      const repeated = { modelCalls: 0, toolCalls: 0 }
-      const onRepeat = (kind: string): void => {
-        if (kind === 'model') repeated.modelCalls++
-        else repeated.toolCalls++
-      }
-      begun.again.forEach(onRepeat)
+      const doubts: ResolvedDoubt[] = [...begun.again]
       let spent = NO_SPEND
       const startedAt = now()
 
@@ -173,7 +179,8 @@ async function open(
       assertWanted() // a listener may have ended it
 
       const { standing, fingerprint } = plan
-      const paid = recorded !== undefined && (reason === 'resumed' || reason === 'retried') ? recorded.spend : NO_SPEND
+      const paid =
+        recorded !== undefined && (reason === 'resumed' || reason === 'retried') ? addSpend(recorded.spend, begun.lost) : NO_SPEND
       let data: TurnData = {
         ...standing,
         fingerprint,
@@ -202,17 +209,29 @@ async function open(
       head = { ...head, turns: turn }
       log.update({ status: 'running', data: head })
 
-      const onEnd = (): void => current.stop(toAborted(what, ending))
+      const onEnd = (): void => {
+        const error = toAborted(what, ending)
+        ended = current.stop(error, isSuspension(ending) ? ending.reason : error)
+      }
+      let ended: Promise<void> | undefined
       const onAbort = (): void => current.abort()
       signal?.addEventListener('abort', onAbort, { once: true })
       ending.addEventListener('abort', onEnd, { once: true })
       let settled: RecordedTurn | undefined
+      const over = Promise.withResolvers<void>()
+      services.turns.set(id, {
+        send: (sent) => current.send(sent),
+        abort() {
+          current.abort()
+          return over.promise
+        },
+      })
       try {
         await current.run(
           {
             checkpoint,
             onText: (delta) => tell(plan.onText, delta),
-            onRepeat,
+            onDoubt: (doubt) => doubts.push(doubt),
             onSpend(spend) {
               spent = addSpend(spent, spend)
               head = { ...head, spend: addSpend(head.spend, spend) }
@@ -236,6 +255,7 @@ async function open(
       } catch (error) {
         // Nothing of the turn's end is recorded; what had settled is, if the store still takes it.
         activation = undefined
+        await ended
         await log.commit().catch(() => {})
         if (!ending.aborted)
           emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs: now() - startedAt, error })
@@ -243,23 +263,26 @@ async function open(
       } finally {
         signal?.removeEventListener('abort', onAbort)
         ending.removeEventListener('abort', onEnd)
+        services.turns.delete(id)
+        over.resolve()
         log.releaseSteps('call/')
         log.releaseSteps('turn/')
-        plan.onCost?.({ reused, spent, repeated })
+        plan.onCost?.({ reused, spent, doubts })
       }
       const durationMs = now() - startedAt
       if (settled?.status === 'ok') {
-        emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, durationMs })
+        emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, doubts, durationMs })
         return settled
       }
       const error = settled?.status === 'error' ? settled.error : toAborted(what, ending)
-      emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, durationMs, error })
+      emit({ type: 'checkpoint.failed', runId: id, checkpoint, kind: 'turn', spent, doubts, durationMs, error })
       throw error
     },
 
     async stop() {
-      activation?.stop(toAborted(`Run \`${id}\``, undefined))
+      const last = activation
       activation = undefined
+      await last?.stop(toLeaving(id), toLeaving(id))
       await log.commit().catch(() => {})
       release()
     },

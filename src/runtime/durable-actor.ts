@@ -9,6 +9,7 @@ import {
   type Snapshot,
 } from 'xstate'
 import { provideSteps, readStepKey } from '../actors/step.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type DurableTimers, type StoredTimer, takeOverTimers, toPath } from './durable-timers.ts'
 import { toMessageOperation } from './message.ts'
@@ -27,11 +28,20 @@ export interface DurableActor<TMachine extends AnyStateMachine> {
   readonly wakeAt: number | undefined
   start(): void
   /**
-   * Ends what is in flight, as a crash would. What is still to be committed shows the run as it was before. Inspectors see it stop only if it `isOver`: what
-   * is merely dropped from memory goes on.
+   * Ends what is in flight, for `reason`: with that of {@link toLeaving}, or another of the store's, as a crash would; else it is cancelled. What is still to be
+   * committed shows the run as it was before. Inspectors see it stop only if it `isOver`: what is merely dropped from memory goes on.
    */
-  stop(isOver?: boolean): void
+  stop(reason: Error, isOver?: boolean): void
+  /** Resolves when what was cancelled has said what it came to, and that is with the next commit; after a few seconds at the latest. */
+  drain(): Promise<void>
 }
+
+/** How long what was cancelled may take to say what it came to. */
+const DRAIN_MS = 5_000
+
+/** Why a run that goes on later leaves memory. */
+export const toLeaving = (run: string): PerdureError =>
+  new PerdureError('STORE_CLOSED', `The run \`${run}\` left memory. It goes on when it is activated.`, { details: { run } })
 
 /** What is recorded of an actor. */
 export interface ActorRecord {
@@ -122,8 +132,9 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       : create(log.id, machine, origin.input, options)
   if (system !== undefined) system._bookId = toId
   const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [], commit)
+  const host = createStepHost(services, log, observer)
   provideSteps(actor.system, {
-    ...createStepHost(services, log, observer),
+    ...host,
     nameStep: (step: AnyActorRef) => `${toPath(step).join('/')}#${++steps}`,
     sendToRun(runId, event) {
       log.stage(toMessageOperation(runId, services.nextMessage(), { from: log.id, sentAt: services.now(), event }))
@@ -166,8 +177,10 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       if (record === undefined) actor.start()
       else startRestored(actor)
     },
-    stop(isOver = false) {
+    drain: () => host.drain(DRAIN_MS),
+    stop(reason, isOver = false) {
       if (stopped) return
+      if (isPerdureError(reason) && reason.code.startsWith('STORE_')) host.suspend(reason)
       lastWakeAt = hasLiveParts(actor) ? 0 : timers.nextAt
       stopped = true
       try {

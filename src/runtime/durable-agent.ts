@@ -37,6 +37,19 @@ export interface Session {
    * `ABORTED`, `STORE_*`, `RUN_CORRUPT`; what had settled before is kept, and asking again goes on from there.
    */
   run(prompt: string, options?: SessionTurnOptions): Promise<TurnResult>
+  /**
+   * A message of the user for the turn that is under way: it joins before the next model request. An answer that the model gives without having read it
+   * is not the last. On disk when it resolves. (A turn of its own that comes after this one is {@link Session.run}, which waits for its turn.)
+   *
+   * Errors: `TURN_NOT_RUNNING`, `STORE_*`.
+   */
+  steer(text: string): Promise<void>
+  /**
+   * Ends the calls that are under way, and goes on with this message: the model is told that they were interrupted. On disk when it resolves.
+   *
+   * Errors: `TURN_NOT_RUNNING`, `STORE_*`.
+   */
+  interrupt(text: string): Promise<void>
 }
 
 /** An agent whose turns survive the process. */

@@ -5,6 +5,7 @@ import type { StepOutcome } from '../actors/step.ts'
  * its run is started again it is waited for, and what it comes to is its outcome: a call is never executed twice at once.
  */
 export interface Effects {
+  isRunning(key: string): boolean
   /** Never rejects: what `execute` throws is an outcome. Not executed when `signal` has aborted by the time it could be. */
   run<T>(key: string, signal: AbortSignal, execute: () => T | Promise<T>): Promise<StepOutcome<T>>
 }
@@ -12,6 +13,7 @@ export interface Effects {
 export function createEffects(): Effects {
   const running = new Map<string, Promise<StepOutcome<unknown>>>()
   return {
+    isRunning: (key) => running.has(key),
     async run<T>(key: string, signal: AbortSignal, execute: () => T | Promise<T>): Promise<StepOutcome<T>> {
       const earlier = (await running.get(key)) as StepOutcome<T> | undefined // the same call, and so of the same type
       if (earlier?.status === 'ok') return earlier

@@ -1,4 +1,6 @@
+import type { DoubtResolution } from '../persistence/run-record.ts'
 import type { Spend } from './spend.ts'
+import type { ResolvedDoubt } from './step-host.ts'
 
 /** What an attempt at a run reused and what it paid for. */
 export interface Receipt {
@@ -8,6 +10,8 @@ export interface Receipt {
   readonly spent: Spend & { readonly checkpoints: number }
   /** Calls that were in flight when an earlier attempt died and were made once more: possibly paid twice. */
   readonly repeated: { readonly modelCalls: number; readonly toolCalls: number }
+  /** Calls that were in doubt, and what was done about each. */
+  readonly doubts: readonly ResolvedDoubt[]
 }
 
 /** Why a checkpoint executes: it is new, it was left unfinished, it failed before, or what it was recorded for has changed. */
@@ -20,6 +24,8 @@ type Common = { readonly runId: string; readonly time: number }
 type Checkpoint = Common & { readonly checkpoint: string; readonly kind: 'turn' | 'step' }
 type Machine = Common & { readonly name: string }
 type Call = Common & { readonly checkpoint: string; readonly key: string; readonly kind: string; readonly name: string }
+
+type Question = Call
 
 /** What happened, as it happens. Times are epoch milliseconds, durations milliseconds. */
 export type RuntimeEvent =
@@ -44,20 +50,40 @@ export type RuntimeEvent =
       readonly type: 'checkpoint.finished'
       readonly spent: Spend
       readonly reused: Spend
+      /** Of a turn: its calls that were in doubt, and what was done about each. */
+      readonly doubts?: readonly ResolvedDoubt[] | undefined
       readonly durationMs: number
     })
   | (Checkpoint & {
       readonly type: 'checkpoint.failed'
       readonly spent: Spend
+      readonly doubts?: readonly ResolvedDoubt[] | undefined
       readonly durationMs: number
       readonly error: unknown
     })
   | (Checkpoint & { readonly type: 'checkpoint.reused'; readonly reused: Spend; readonly error?: unknown })
+  /** `inDoubt`: an earlier attempt was cut off, and nobody knows what it came to. */
   | (Call & { readonly type: 'call.started'; readonly attempt: number; readonly inDoubt: boolean })
-  | (Call & { readonly type: 'call.settled'; readonly status: 'ok' | 'error'; readonly spent: Spend; readonly error?: unknown })
+  /** A call was cut off; its policy says how its outcome is found out. */
+  | (Call & { readonly type: 'call.recovering'; readonly attempt: number })
+  /** `resolution`: it was in doubt, and came out of it in this way. */
+  | (Call & {
+      readonly type: 'call.settled'
+      readonly status: 'ok' | 'error'
+      readonly spent: Spend
+      readonly resolution?: DoubtResolution | undefined
+      readonly error?: unknown
+    })
   | (Call & { readonly type: 'call.reused' })
   | (Call & { readonly type: 'call.retried'; readonly attempt: number; readonly delayMs: number; readonly error: unknown })
   | (Call & { readonly type: 'text.received'; readonly delta: string })
+  /** What a tool tells of how far it is. */
+  | (Call & { readonly type: 'call.progressed'; readonly value: unknown })
+  /** The run waits for a person: `key` is the id to answer. */
+  | (Question & { readonly type: 'question.asked'; readonly text: string })
+  | (Question & { readonly type: 'question.answered' })
+  /** Nobody needs the answer any more. */
+  | (Question & { readonly type: 'question.withdrawn' })
   | (Machine & { readonly type: 'machine.started' })
   | (Machine & { readonly type: 'machine.completed' })
   | (Machine & { readonly type: 'machine.failed'; readonly error: unknown })

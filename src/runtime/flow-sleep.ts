@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import type { RunLog, StepRecord } from '../persistence/run-log.ts'
+import type { RunLog } from '../persistence/run-log.ts'
 import { type Attempt, Standing } from './attempt.ts'
-import { parseRecorded } from './recorded.ts'
+import type { Branch } from './flow-branch.ts'
+import type { Checkpoints } from './flow-checkpoint.ts'
 import type { Services } from './services.ts'
-import { NO_SPEND } from './spend.ts'
-import { toCheckpointName } from './turn.ts'
+import { waitUntil } from './wait-until.ts'
 
 /** What a flow asked for: a time to pass, or a time to come. */
 const Wait = z.union([z.object({ ms: z.number() }), z.object({ until: z.number() })])
@@ -31,80 +31,40 @@ export function toSleepUntil(time: Date | number): Wait {
 const isSame = (a: Wait, b: Wait): boolean => ('ms' in a ? 'ms' in b && a.ms === b.ms : 'until' in b && a.until === b.until)
 
 /** The sleeps of one attempt at a flow (P8): see `FlowContext.sleep`. */
-export function createFlowSleeps(services: Services, log: RunLog, attempt: Attempt): (wait: Wait) => Promise<void> {
-  const { emit, now, timers } = services
-  const { runId, signal } = attempt
-  let asked = 0
-
-  const reuse = (key: string, record: StepRecord, sleep: Sleep): void => {
-    const upTo = attempt.newest()
-    if (sleep.upTo < upTo) {
-      log.putStep(key, { ...record, data: { ...sleep, upTo } })
-      log.commit().catch(() => {}) // then it is confirmed again next time
-    }
-    attempt.settle(sleep)
-    attempt.book.reuse(NO_SPEND)
-    emit({ type: 'checkpoint.reused', runId, checkpoint: record.name, kind: 'step', reused: NO_SPEND })
-  }
+export function createFlowSleeps(
+  services: Services,
+  log: RunLog,
+  attempt: Attempt,
+  checkpoints: Checkpoints,
+): (branch: Branch, wait: Wait) => Promise<void> {
+  const { now, timers } = services
+  const { signal } = attempt
 
   /** How long is still to be waited. However far the clock went back meanwhile, it is never longer than was asked for. */
   const toRemaining = (wait: Wait, dueAt: number): number =>
     'ms' in wait ? Math.min(dueAt - timers.now(), wait.ms) : wait.until - now()
 
-  /** Resolves after `ms`, or when the signal aborts; leaves no timer behind. */
-  const pass = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      if (ms <= 0 || signal.aborted) return resolve()
-      const timer = timers.set(timers.now() + ms, () => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      })
-      const onAbort = (): void => {
-        timers.clear(timer)
-        resolve()
-      }
-      signal.addEventListener('abort', onAbort, { once: true })
-    })
-
-  return async (wait) => {
-    attempt.assertOpen('A sleep')
-    asked++
-    const checkpoint = toCheckpointName('sleep', asked)
-    const key = `sleep/${checkpoint}`
-    const minimum = attempt.minimum()
-    const record = log.step(key)
-    const known = record === undefined ? undefined : parseRecorded(Sleep, record.data, runId, `sleep \`${checkpoint}\``)
-    const recorded = record === undefined || known === undefined ? undefined : { ...known, status: record.status }
+  return async (branch, wait) => {
+    const asked = checkpoints.find(branch, 'sleep', 'sleep', Sleep)
+    const { key, name, minimum, record, data: known, recorded } = asked
     const judged = attempt.judge(recorded, minimum, false)
-    if (judged === 'reuse') return reuse(key, record as StepRecord, known as Sleep) // only what was recorded is
-
+    if (judged === 'reuse') {
+      checkpoints.reuse(asked)
+      return
+    }
     const startedAt = now()
     const isKept = judged === 'resumed' && known !== undefined && isSame(known.wait, wait)
     const dueAt = isKept ? known.dueAt : 'ms' in wait ? timers.now() + wait.ms : wait.until
     // One that was changed while it lasted has let nothing come after it: nothing else is out of date.
     const standing = await attempt.place(judged, recorded, minimum)
-    const tries = (record?.attempt ?? 0) + 1
     const data: Sleep = { ...standing, wait, dueAt }
-    const base = { kind: 'sleep', name: checkpoint, attempt: tries, startedAt, data } as const
-    const about = { runId, checkpoint, kind: 'step' } as const
+    const base = { kind: 'sleep', name, attempt: (record?.attempt ?? 0) + 1, startedAt, data } as const
     log.putStep(key, { ...base, status: 'intended' })
     await log.commit() // the deadline outlives the process from here on
-    attempt.assertOpen(`Sleep \`${checkpoint}\``)
-    const reason = judged === 'resumed' && !isKept ? 'changed' : judged
-    emit({ type: 'checkpoint.started', ...about, reason, changed: [], reused: NO_SPEND })
-    await pass(toRemaining(wait, dueAt))
-    attempt.assertOpen(`The end of sleep \`${checkpoint}\``)
-    const durationMs = Math.max(0, now() - startedAt)
-    try {
-      log.putStep(key, { ...base, status: 'ok', endedAt: now() })
-      await log.commit()
-      attempt.book.finish()
-      emit({ type: 'checkpoint.finished', ...about, spent: NO_SPEND, reused: NO_SPEND, durationMs })
-    } catch (error) {
-      emit({ type: 'checkpoint.failed', ...about, spent: NO_SPEND, durationMs, error })
-      throw error
-    } finally {
-      attempt.settle(standing)
-    }
+    attempt.assertOpen(`Sleep \`${name}\``)
+    checkpoints.started(asked, judged === 'resumed' && !isKept ? 'changed' : judged)
+    await waitUntil(timers, timers.now() + toRemaining(wait, dueAt), signal)
+    attempt.assertOpen(`The end of sleep \`${name}\``)
+    await checkpoints.conclude(asked, standing, { ...base, status: 'ok', endedAt: now() }, { status: 'ok', value: undefined })
   }
 }

@@ -3,15 +3,19 @@ import type { Attempt } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { toTurnFingerprint } from './durable-agent.ts'
 import { compareFingerprints } from './fingerprint.ts'
+import type { Branch } from './flow-branch.ts'
 import { assertNotWithin, createQueue, type Queue } from './queue.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND } from './spend.ts'
 import { type TurnOptions, type TurnResult, toCheckpointName } from './turn.ts'
 import type { RecordedTurn } from './turn-record.ts'
 
-/** The turns of one attempt at a flow. Each agent has one conversation in it, in the run `<flow run>/<profile.name>`. */
+/**
+ * The turns of one attempt at a flow. Each agent has one conversation in each branch: in the run `<flow run>/<profile.name>`, and in a branch of `flow.all` in
+ * `<flow run>/all.1/2/<profile.name>`.
+ */
 export interface FlowTurns {
-  run(agent: Agent, strategy: CheckpointStrategy, prompt: string, options: TurnOptions): Promise<TurnResult>
+  run(branch: Branch, agent: Agent, strategy: CheckpointStrategy, prompt: string, options: TurnOptions): Promise<TurnResult>
   /** Ends what is still in flight. What had settled is on disk when the promise resolves. */
   stop(): Promise<void>
 }
@@ -29,12 +33,12 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
   const { emit } = services
   const threads = new Map<string, Thread>()
 
-  const createThread = (name: string): Thread => {
+  const createThread = (id: string, name: string): Thread => {
     let opened: Promise<Conversation> | undefined
     return {
       queue: createQueue(),
       open: () => {
-        opened ??= openConversation(services, `${attempt.runId}/${name}`, name, 'flow')
+        opened ??= openConversation(services, id, name, 'flow', attempt.runId)
         return opened
       },
       async stop() {
@@ -46,10 +50,10 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
     }
   }
 
-  const reuse = (conversation: Conversation, turn: number, recorded: RecordedTurn): TurnResult => {
+  const reuse = (branch: Branch, conversation: Conversation, turn: number, recorded: RecordedTurn): TurnResult => {
     const checkpoint = toCheckpointName(conversation.name, turn)
     if (recorded.upTo < attempt.newest()) conversation.confirm(turn, attempt.newest())
-    attempt.settle(recorded)
+    branch.settle(recorded)
     const reused = recorded.status === 'ok' ? recorded.spend : NO_SPEND
     attempt.book.reuse(reused)
     const event = { type: 'checkpoint.reused', runId: conversation.id, checkpoint, kind: 'turn', reused } as const
@@ -62,14 +66,15 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
   }
 
   return {
-    async run(agent, strategy, prompt, options) {
+    async run(branch, agent, strategy, prompt, options) {
       const { name } = agent.profile
       const fingerprint = toTurnFingerprint(agent, prompt)
-      const thread = threads.get(name) ?? createThread(name)
-      threads.set(name, thread)
-      assertNotWithin(`${attempt.runId}/${name}`, services.within.getStore())
+      const id = `${attempt.runId}/${branch.path}${name}`
+      const thread = threads.get(id) ?? createThread(id, name)
+      threads.set(id, thread)
+      assertNotWithin(id, services.within.getStore())
       // As of when it was asked for, not of when its turn came: what settles in between runs beside it.
-      const minimum = attempt.minimum()
+      const minimum = branch.minimum()
       return thread.queue(async () => {
         // Numbered when its turn comes: one that was aborted while it waited leaves no gap.
         const turn = thread.turns + 1
@@ -81,7 +86,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
         const reason = attempt.judge(recorded, minimum, changed.length > 0)
         if (reason === 'reuse') {
           thread.turns = turn
-          return reuse(conversation, turn, recorded as RecordedTurn) // only what was recorded is
+          return reuse(branch, conversation, turn, recorded as RecordedTurn) // only what was recorded is
         }
         const standing = await attempt.place(reason, recorded, minimum)
         try {
@@ -108,7 +113,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
           throw error
         } finally {
           if (turn <= conversation.turns) thread.turns = turn
-          attempt.settle(standing)
+          branch.settle(standing)
         }
       }, options.signal)
     },

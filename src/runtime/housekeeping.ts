@@ -6,12 +6,13 @@ const EVERY_MS = 60_000
 
 /** Removes in the background what `policy` does not keep. Without one nothing is removed unless it is asked for. */
 export function createHousekeeping(services: Services, policy: RetentionPolicy | undefined): Pick<Retention, 'erase' | 'close'> {
-  const { store, clock, now, claim, closing, emit } = services
+  const { store, clock, now, claims, closing, emit } = services
   const retention = createRetention({
     store,
     policy: policy ?? {},
     now,
-    claim,
+    claim: claims.claim,
+    beforeErasing: async (runId) => services.files?.remove(runId),
     onDeleted: (runId) => emit({ type: 'run.removed', runId }),
     onError: (error, runId = '') => emit({ type: 'run.blocked', runId, error }),
   })

@@ -3,7 +3,7 @@ import { isPerdureError, PerdureError } from '../errors.ts'
 import { encodeRecord } from '../persistence/codec.ts'
 import { eventKey, inboxRange } from '../persistence/keys.ts'
 import type { RunLog, RunStatus } from '../persistence/run-log.ts'
-import { createDurableActor, type Origin } from './durable-actor.ts'
+import { createDurableActor, type Origin, toLeaving } from './durable-actor.ts'
 import { tell } from './listener.ts'
 import { type MachineHead, readMachineHead } from './machine-head.ts'
 import { readMessage } from './message.ts'
@@ -97,7 +97,7 @@ export function createMachineActivation(
   const durable = createDurableActor(services, log, machine, origin, {
     checkpoint: () => '',
     onText: () => {},
-    onRepeat: () => {},
+    onDoubt: () => {},
     onSpend: () => {},
     onOver: (key) => log.releaseStep(key),
     onBroken: breakOff,
@@ -157,7 +157,7 @@ export function createMachineActivation(
     stopActor()
     owner.onBroken(activation, error, outside + cutOutside > 0)
   }
-  const stopActor = (isOver = false): void => durable.stop(isOver)
+  const stopActor = (reason: Error = toLeaving(id), isOver = false): void => durable.stop(reason, isOver)
 
   actor.subscribe({
     next(snapshot) {
@@ -232,7 +232,10 @@ export function createMachineActivation(
       return failure
     },
     abandon: () => log.abandon(),
-    drained: () => log.commit().catch(() => {}),
+    async drained() {
+      await durable.drain()
+      await log.commit().catch(() => {})
+    },
     start() {
       durable.start()
       commit().catch(breakOff)
@@ -269,11 +272,12 @@ export function createMachineActivation(
       if (isOver()) await refuseEvents()
       end('cancelled', reason === undefined ? {} : { reason })
       final = actor.getSnapshot()
-      stopActor(true)
+      stopActor(new PerdureError('RUN_CANCELLED', `The run \`${id}\` was cancelled.`, { details: { run: id, reason } }), true)
       await commit().catch((error: unknown) => {
         breakOff(error)
         throw error
       })
+      await durable.drain() // the record says what had settled
     },
     commit,
     stop() {

@@ -54,12 +54,14 @@ export interface MachineRunsOptions {
   readonly idle: IdlePolicy
   /** It is to leave memory and to be activated again at that time. False: it stays. */
   readonly onPassivated: (id: string, wakeAt: number | undefined) => boolean
+  /** There are messages on disk for the run of a flow. */
+  readonly takeFlowMessages: (id: string) => Promise<void>
   /** Removes the records of a run that is claimed. False: there was none. */
   readonly eraseRecords: (id: string) => Promise<boolean>
 }
 
 export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
-  const { services, registry, watchers, idle: policy, onPassivated, eraseRecords } = options
+  const { services, registry, watchers, idle: policy, onPassivated, takeFlowMessages, eraseRecords } = options
   const { store, emit, now, closing } = services
   const inTurn = createInTurn()
   const inMemory = new Map<string, MachineActivation>()
@@ -208,7 +210,8 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   }
   /** Takes the run for as long as `task` needs it, or for its activation. */
   const claimed = async <T>(id: string, task: (release: () => void) => Promise<T>): Promise<T> => {
-    const release = services.claim(id)
+    await services.claims.whenNotBrief(id)
+    const release = services.claims.claim(id)
     try {
       return await task(release)
     } catch (error) {
@@ -316,7 +319,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       return inTurn(id, async () => {
         const current = inMemory.get(id)
         if (current !== undefined) throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is being used. Delete it again.`)
-        const release = services.claim(id)
+        const release = services.claims.claim(id)
         try {
           return await eraseRecords(id)
         } finally {
@@ -355,9 +358,10 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         if (inMemory.has(id)) return false
         const log = await openLog(id)
         if (log.head.endedAt !== undefined) throw toEnded(id)
-        const release = services.claim(id)
+        const release = services.claims.claim(id)
         try {
           await recordEnd(log, { status: 'cancelled', data: reason === undefined ? {} : { reason } })
+          await services.files?.remove(id) // commands that outlived the process
         } finally {
           release()
         }
@@ -369,9 +373,10 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       try {
         await use(id, (activation) => activation.takeMessages())
       } catch (error) {
-        if (isPerdureError(error, 'RUN_NOT_FOUND') || isPerdureError(error, 'RUN_ENDED') || isPerdureError(error, 'RUN_CONFLICT'))
-          await dropMessages(id)
-        else throw error
+        const isGone = isPerdureError(error, 'RUN_NOT_FOUND') || isPerdureError(error, 'RUN_ENDED')
+        if (!isGone && !isPerdureError(error, 'RUN_CONFLICT')) throw error
+        if (!isGone && (await loadHead(store, id))?.kind === 'flow') await takeFlowMessages(id)
+        else await dropMessages(id)
       }
     },
     async stop() {

@@ -5,6 +5,7 @@ import { assertRunId } from '../persistence/keys.ts'
 import type { IdlePolicy } from './idle.ts'
 import type { MachineRegistry } from './machine-registry.ts'
 import { createMachineRuns } from './machine-runs.ts'
+import type { OtherRuns } from './other-runs.ts'
 import { type Run, toRun } from './run.ts'
 import type { Services } from './services.ts'
 import { createWaker } from './wake.ts'
@@ -20,6 +21,8 @@ export interface StartOptions<TMachine extends AnyStateMachine> {
 export interface Machines {
   start<TMachine extends AnyStateMachine>(machine: TMachine | string, options: StartOptions<TMachine>): Promise<Run<TMachine>>
   get<TMachine extends AnyStateMachine>(id: string): Run<TMachine>
+  /** Brings a run into memory. */
+  activate(id: string): Promise<unknown>
   resume(): Promise<void>
   delete(id: string): Promise<boolean>
   /** There are new messages on disk for these runs. */
@@ -34,6 +37,9 @@ export interface MachinesOptions {
   readonly resumeConcurrency: number
   readonly autoResume: boolean
   readonly assertOpen: () => void
+  readonly others: OtherRuns
+  /** There are messages on disk for the run of a flow, or for one that there is not. */
+  readonly takeFlowMessages: (runId: string) => Promise<void>
   /** Removes the records of a run that is claimed. False: there was none. */
   readonly erase: (runId: string) => Promise<boolean>
 }
@@ -45,6 +51,8 @@ export function createMachines({
   resumeConcurrency,
   autoResume,
   assertOpen,
+  others,
+  takeFlowMessages,
   erase,
 }: MachinesOptions): Machines {
   const { emit, closing } = services
@@ -56,6 +64,7 @@ export function createMachines({
     watchers,
     idle,
     eraseRecords: erase,
+    takeFlowMessages,
     onPassivated(_id, wakeAt) {
       // Who did not want runs to go on by themselves has none brought back: what is in memory and has a deadline stays there.
       if (wakeAt !== undefined && !isResumed) return false
@@ -68,7 +77,7 @@ export function createMachines({
   }
   const { activate, takeMessages } = runs
   const waker = createWaker({ services, activate, takeMessages, concurrency: resumeConcurrency, onBlocked })
-  const room = { services, runs, watchers, assertOpen }
+  const room = { services, runs, watchers, others, assertOpen }
 
   const machines: Machines = {
     async start<TMachine extends AnyStateMachine>(machine: TMachine | string, { id, input }: StartOptions<TMachine>) {
@@ -82,6 +91,7 @@ export function createMachines({
       assertRunId(id)
       return toRun(room, id)
     },
+    activate,
     resume() {
       assertOpen()
       isResumed = true

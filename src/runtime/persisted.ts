@@ -1,4 +1,5 @@
 import type { AnyActorRef, AnyMachineSnapshot, Snapshot } from 'xstate'
+import { isWaitingStep } from '../actors/step.ts'
 import { PerdureError } from '../errors.ts'
 import { toStorable } from '../persistence/storable.ts'
 import { toRecordedError } from './recorded-error.ts'
@@ -43,6 +44,7 @@ const NONE: Readonly<Record<string, never>> = Object.freeze({})
 export function hasLiveParts(actor: AnyActorRef): boolean {
   const snapshot: unknown = actor.getSnapshot()
   if ((snapshot as { readonly status: string }).status !== 'active') return false // any snapshot has one
+  if (isWaitingStep(snapshot)) return false // for a person
   if (!isMachineSnapshot(snapshot)) return 'start' in (actor as AnyActorRef & { readonly logic: object }).logic
   for (const id in snapshot.children) {
     const child: AnyActorRef | undefined = snapshot.children[id]

@@ -1,5 +1,6 @@
 import type { Receipt } from './events.ts'
 import { addSpend, NO_SPEND, type Spend } from './spend.ts'
+import type { ResolvedDoubt } from './step-host.ts'
 
 /** Adds up what one attempt at a run reused and paid. */
 export interface ReceiptBook {
@@ -8,20 +9,21 @@ export interface ReceiptBook {
   reuse(spend: Spend): void
   /** A checkpoint was executed to its end. */
   finish(): void
-  add(cost: { readonly reused?: Spend; readonly spent: Spend; readonly repeated?: Receipt['repeated'] }): void
+  add(cost: { readonly reused?: Spend; readonly spent: Spend; readonly doubts?: Receipt['doubts'] }): void
 }
 
 export function createReceiptBook(): ReceiptBook {
   let reused = NO_SPEND
   let spent = NO_SPEND
-  let repeated: Receipt['repeated'] = { modelCalls: 0, toolCalls: 0 }
+  const doubts: ResolvedDoubt[] = []
   const checkpoints = { reused: 0, spent: 0 }
   return {
     get receipt() {
       return {
         reused: { ...reused, checkpoints: checkpoints.reused },
         spent: { ...spent, checkpoints: checkpoints.spent },
-        repeated,
+        repeated: toRepeated(doubts),
+        doubts: [...doubts],
       }
     },
     reuse(spend) {
@@ -34,11 +36,14 @@ export function createReceiptBook(): ReceiptBook {
     add(cost) {
       spent = addSpend(spent, cost.spent)
       if (cost.reused !== undefined) reused = addSpend(reused, cost.reused)
-      if (cost.repeated === undefined) return
-      repeated = {
-        modelCalls: repeated.modelCalls + cost.repeated.modelCalls,
-        toolCalls: repeated.toolCalls + cost.repeated.toolCalls,
-      }
+      doubts.push(...(cost.doubts ?? []))
     },
   }
+}
+
+/** Those that were made once more. */
+function toRepeated(doubts: readonly ResolvedDoubt[]): Receipt['repeated'] {
+  const again = doubts.filter(({ resolution }) => resolution === 'retried')
+  const modelCalls = again.filter(({ kind }) => kind === 'model').length
+  return { modelCalls, toolCalls: again.length - modelCalls }
 }

@@ -10,11 +10,15 @@ import type {
 } from 'xstate'
 import { isPerdureError, PerdureError } from '../errors.ts'
 import { inboxRange } from '../persistence/keys.ts'
+import { loadHead } from '../persistence/run-log.ts'
 import { toStorable } from '../persistence/storable.ts'
+import { type HandOutcome, parseHandOutcome, settleByHand } from './hand-settlement.ts'
 import { tell } from './listener.ts'
-import { readMachineHead } from './machine-head.ts'
+import { MACHINE, readMachineHead } from './machine-head.ts'
 import type { MachineRuns } from './machine-runs.ts'
+import type { OtherRuns } from './other-runs.ts'
 import type { Services } from './services.ts'
+import { listSteps, type StepInfo } from './step-list.ts'
 import type { RunEnd, Watcher, Watchers } from './watchers.ts'
 
 export interface SendOptions {
@@ -65,19 +69,43 @@ export interface Run<TMachine extends AnyStateMachine = AnyStateMachine> {
     type: TType,
     handler: (event: TType extends '*' ? EmittedFrom<TMachine> : Extract<EmittedFrom<TMachine>, { type: TType }>) => void,
   ): Subscription
-  /** Ends the run: what is in flight is aborted, its state is kept as it is. On disk when it resolves. Errors: as {@link Run.send}. */
+  /**
+   * Ends the run: what is in flight is aborted (the stream of a model, the processes of a command), its state is kept as it is, and what had settled is recorded.
+   * On disk when it resolves. Errors: as {@link Run.send}.
+   */
   cancel(reason?: string): Promise<void>
+  /**
+   * Answers what waits for a person: `id` is that of `runtime.pending()`. The run need not be in memory; it takes the answer when it goes on. On disk when it resolves.
+   *
+   * - An approval: `true`, `false`, or `{ approved, arguments?, reason? }`.
+   * - A question: what its schema says.
+   * - A step in doubt: `{ result }`, `{ error }` or `{ retry: true }`.
+   * - A limit: `{ extend: { tokens: 50_000 } }` or `{ stop: true }`.
+   *
+   * Errors: `STEP_UNKNOWN` (there is no such question, or nobody needs the answer any more), `STEP_SETTLED` (it has been answered; `details.isSame` tells whether
+   * with the same), `ANSWER_INVALID` (it does not fit: the run goes on waiting), `RUN_NOT_FOUND`, `VALUE_NOT_STORABLE`, `STORE_*`.
+   */
+  answer(id: string, value: unknown): Promise<void>
+  /** The steps of the run by key, as its journal has them: each happened, did not happen, or is in doubt. Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`. */
+  steps(): AsyncIterable<StepInfo>
+  /**
+   * Says what a step in doubt came to: what it returned, or what it failed with. The run takes it when it goes on; it must not be executing the step. On disk when it
+   * resolves. Errors: `STEP_UNKNOWN`, `STEP_SETTLED`, `RUN_NOT_FOUND`, `RUN_CONFLICT` (it is in memory: open the runtime with `autoResume: false`).
+   */
+  settle(key: string, outcome: HandOutcome): Promise<void>
 }
 
 export interface RunRoom {
   readonly services: Services
   readonly runs: MachineRuns
   readonly watchers: Watchers
+  /** The runs of flows and agents. */
+  readonly others: OtherRuns
   readonly assertOpen: () => void
 }
 
 export function toRun<TMachine extends AnyStateMachine>(
-  { services, runs, watchers, assertOpen }: RunRoom,
+  { services, runs, watchers, others, assertOpen }: RunRoom,
   id: string,
 ): Run<TMachine> {
   /** Settles as `check` or the watcher says, whichever comes first. The watcher is there before `check` looks: nothing falls in between. */
@@ -116,6 +144,9 @@ export function toRun<TMachine extends AnyStateMachine>(
     }
   }
 
+  /** Whether it failed because the run is not that of a machine. */
+  const isOther = async (error: unknown): Promise<boolean> =>
+    isPerdureError(error, 'RUN_CONFLICT') && (await loadHead(services.store, id))?.kind !== MACHINE
   /** Sees to it that a run which has something to do does it. */
   const setGoing = async (wakeAt: number | undefined): Promise<void> => {
     if (wakeAt !== undefined || (await hasMessages())) await runs.activate(id)
@@ -142,6 +173,7 @@ export function toRun<TMachine extends AnyStateMachine>(
       try {
         await runs.use(id, (activation) => activation.deliver(event, eventId))
       } catch (error) {
+        if (await isOther(error)) return others.send(id, event, eventId)
         // It may be the very event that ended the run, sent once more.
         if (eventId === undefined || !isPerdureError(error, 'RUN_ENDED') || !(await runs.hasTaken(id, eventId))) throw error
       }
@@ -224,7 +256,26 @@ export function toRun<TMachine extends AnyStateMachine>(
       assertOpen()
       if (reason !== undefined && typeof reason !== 'string')
         throw new TypeError(`Expected \`reason\` to be a string, got \`${String(reason)}\` (${typeof reason})`)
-      await runs.cancel(id, reason)
+      try {
+        await runs.cancel(id, reason)
+      } catch (error) {
+        if (!(await isOther(error))) throw error
+        await others.cancel(id, reason)
+      }
+    },
+    async answer(question, value) {
+      assertOpen()
+      assertText('id', question)
+      await services.questions.answer(id, question, value)
+    },
+    steps() {
+      assertOpen()
+      return listSteps(services, id)
+    },
+    async settle(key, outcome) {
+      assertOpen()
+      assertText('key', key)
+      await settleByHand(services, id, key, parseHandOutcome(outcome))
     },
   }
 }
@@ -236,6 +287,11 @@ function toPredicate(condition: WaitCondition<AnyMachineSnapshot>): (snapshot: A
   throw new TypeError(
     `Expected a condition to be a state, a tag or a function, got \`${String(condition)}\` (${typeof condition})`,
   )
+}
+
+function assertText(name: string, value: unknown): void {
+  if (typeof value !== 'string' || value === '')
+    throw new TypeError(`Expected \`${name}\` to be a non-empty string, got \`${String(value)}\` (${typeof value})`)
 }
 
 function assertFunction(name: string, value: unknown): void {

@@ -14,17 +14,23 @@ import { createEffects } from './effects.ts'
 import type { EventListener } from './events.ts'
 import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
-import { type FlowRequest, runFlow } from './flow-run.ts'
+import type { FlowRequest } from './flow-run.ts'
+import { createFlowRuns } from './flow-runs.ts'
 import { createHousekeeping } from './housekeeping.ts'
 import { createIdle, type IdlePolicy } from './idle.ts'
 import { createInspection, type InspectionObserver } from './inspection.ts'
 import { tell, unheard } from './listener.ts'
 import { createMachineRegistry, type MachineEntry } from './machine-registry.ts'
 import { createMachines, type StartOptions } from './machines.ts'
+import { createOtherRuns } from './other-runs.ts'
+import { listPending, type Pending, type PendingFilter } from './pending.ts'
+import { createQuestions } from './questions.ts'
 import type { Run } from './run.ts'
+import { createRunFiles } from './run-files.ts'
 import { listRuns, type RunFilter, type RunInfo } from './run-list.ts'
 import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
+import { createStreams } from './stream-hooks.ts'
 import { createTimerQueue } from './timer-queue.ts'
 import type { TurnResult } from './turn.ts'
 
@@ -46,6 +52,11 @@ export interface Runtime extends AsyncDisposable {
   get<TMachine extends AnyStateMachine = AnyStateMachine>(id: string): Run<TMachine>
   /** The runs of the store, without loading them: a page at a time is in memory. */
   runs(filter?: RunFilter): AsyncIterable<RunInfo>
+  /**
+   * Everything that waits for a person, over all runs, whether or not they are in memory: approvals, questions, steps in doubt, limits. `run.answer(id, …)` answers it.
+   * By run, then by id. Errors: `RUN_CORRUPT`.
+   */
+  pending(filter?: PendingFilter): AsyncIterable<Pending>
   /**
    * Activates the runs of machines that have work: messages, steps that were in flight, deadlines that have come; and from then on those that get some.
    * Resolves when the first are in memory. Opening does it, unless `autoResume` is false.
@@ -95,7 +106,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
   const flows = new Set<string>()
-  const running = new Map<string, { readonly request: FlowRequest<unknown, unknown>; readonly result: Promise<unknown> }>()
+  const flowRuns = createFlowRuns(() => services, scopes)
   const sessions = new Map<string, OpenSession>()
   let closed: Promise<void> | undefined
 
@@ -103,7 +114,12 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
     store,
     committer: createCommitter(store, { sync: durability === 'disk' }),
     effects: createEffects(),
-    claim: createClaims(),
+    questions: createQuestions({ services: () => services, activate: (id) => machines.activate(id) }),
+    streams: createStreams(),
+    running: new Set(),
+    turns: new Map(),
+    files: createRunFiles(store.location),
+    claims: createClaims(() => services.questions.onReleased()),
     within: new AsyncLocalStorage(),
     clock,
     now,
@@ -127,7 +143,16 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   }
 
   const retention = createHousekeeping(services, parts.retention)
-  const machines = createMachines({ services, registry, assertOpen, erase: retention.erase, ...parts })
+  const others = createOtherRuns({ services, sendToFlow: flowRuns.send, cancelFlow: flowRuns.cancel })
+  const machines = createMachines({
+    services,
+    registry,
+    assertOpen,
+    erase: retention.erase,
+    others,
+    takeFlowMessages: flowRuns.takeMessages,
+    ...parts,
+  })
 
   const idleSessions = createIdle(clock, parts.idle, (session: OpenSession) => session.passivate())
   const findSession = (name: string, id: string): OpenSession & { readonly runId: string } => {
@@ -152,7 +177,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       const session: DurableAgent['session'] = (id) => {
         assertOpen()
         const open = findSession(profile.name, id)
-        return toSession(open, open.runId, agent, strategy)
+        return toSession(services, open, open.runId, agent, strategy)
       }
       return {
         profile,
@@ -187,23 +212,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
           const id = flowOptions.id ?? `${name}/${inputHash}`
           assertRunId(id)
           const request: FlowRequest<TInput, TOutput> = { id, name, input, inputHash, fn, options: flowOptions }
-          const known = running.get(id)
-          if (known !== undefined) {
-            const conflict = (what: string): PerdureError =>
-              new PerdureError('RUN_CONFLICT', `The run \`${id}\` ${what}. Choose another id.`, { details: { run: id } })
-            if (known.request.name !== name || known.request.inputHash !== inputHash)
-              throw conflict('is running with another flow or input')
-            if (scopes.getStore()?.isWithin(id)) throw conflict('is asked for from within: it would wait for itself')
-            return known.result as Promise<TOutput> // of the same flow and input
-          }
-          const release = services.claim(id)
-          const result = runFlow(services, scopes, request).finally(() => {
-            running.delete(id)
-            release()
-          })
-          // Compared by name and input hash only.
-          running.set(id, { request: request as unknown as FlowRequest<unknown, unknown>, result })
-          return result
+          return flowRuns.run(request)
         },
       }
     },
@@ -213,6 +222,10 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
     runs(filter = {}) {
       assertOpen()
       return listRuns(store, filter)
+    },
+    pending(filter = {}) {
+      assertOpen()
+      return listPending(store, filter)
     },
     resume: () => machines.resume(),
     delete: (id) => machines.delete(id),
@@ -230,7 +243,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
         idleSessions.close()
         await machines.stop(error)
         await Promise.all([...sessions.values()].map((session) => session.stop()))
-        await Promise.allSettled([...running.values()].map(({ result }) => result))
+        await flowRuns.settled()
         await retention.close()
         await services.committer.idle()
         timers.close()

@@ -1,10 +1,15 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { Committer } from '../persistence/commit.ts'
 import type { Store } from '../persistence/store.ts'
+import type { Claims } from './claims.ts'
 import type { Clock } from './clock.ts'
 import type { Effects } from './effects.ts'
 import type { EmittedEvent } from './events.ts'
 import type { Inspection } from './inspection.ts'
+import type { Questions } from './questions.ts'
+import type { RunFiles } from './run-files.ts'
+import type { RunningTurns } from './running-turns.ts'
+import type { StreamHooks } from './stream-hooks.ts'
 import type { TimerQueue } from './timer-queue.ts'
 
 /** What the rooms of one open runtime share. */
@@ -12,8 +17,16 @@ export interface Services {
   readonly store: Store
   readonly committer: Committer
   readonly effects: Effects
-  /** Takes a run for whoever opens it, until what is returned is called. Errors: `RUN_CONFLICT`. */
-  readonly claim: (run: string) => () => void
+  /** What waits for a person. */
+  readonly questions: Questions
+  readonly turns: RunningTurns
+  /** The steps that this process executes at the moment, as `<run>#<step>`. */
+  readonly running: Set<string>
+  /** What is heard of calls while they run. */
+  readonly streams: StreamHooks
+  /** Where the files of steps are; undefined when the store is not on disk. */
+  readonly files: RunFiles | undefined
+  readonly claims: Claims
   /** The conversations whose tool calls the current code is part of: none of them can be waited for. */
   readonly within: AsyncLocalStorage<readonly string[]>
   readonly clock: Clock

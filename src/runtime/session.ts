@@ -4,6 +4,7 @@ import { type CheckpointStrategy, type Conversation, openConversation } from './
 import { type Session, type SessionTurnOptions, toTurnFingerprint } from './durable-agent.ts'
 import { compareFingerprints, type Fingerprint } from './fingerprint.ts'
 import { assertNotWithin, createQueue } from './queue.ts'
+import { sendToTurn } from './running-turns.ts'
 import type { Services } from './services.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
 
@@ -15,8 +16,19 @@ export interface OpenSession {
   stop(): Promise<void>
 }
 
-export function toSession(open: OpenSession, runId: string, agent: Agent, strategy: CheckpointStrategy): Session {
-  return { runId, run: (prompt, options = {}) => open.run(agent, strategy, prompt, options) }
+export function toSession(
+  { turns }: Pick<Services, 'turns'>,
+  open: OpenSession,
+  runId: string,
+  agent: Agent,
+  strategy: CheckpointStrategy,
+): Session {
+  return {
+    runId,
+    run: (prompt, options = {}) => open.run(agent, strategy, prompt, options),
+    steer: (text) => sendToTurn(turns, runId, { type: 'steer', text }),
+    interrupt: (text) => sendToTurn(turns, runId, { type: 'interrupt', text }),
+  }
 }
 
 interface Request {

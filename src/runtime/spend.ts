@@ -41,10 +41,11 @@ export function toSpend(record: StepRecord): Spend {
   if (record.status === 'intended') return NO_SPEND
   const durationMs = Math.max(0, (record.endedAt ?? record.startedAt) - record.startedAt)
   if (record.kind === 'tool') return { ...NO_SPEND, toolCalls: 1, durationMs }
+  if (waits.includes(record.kind)) return NO_SPEND
   if (record.kind !== 'model') return { ...NO_SPEND, durationMs }
   if (record.status === 'error') return { ...toLostSpend(record.error), durationMs }
-  const { usage, costUsd } = record.value as ModelAnswer // the model actor's output
-  return {
+  const { usage, costUsd, lost } = record.value as ModelAnswer // the model actor's output
+  const spend: Spend = {
     ...NO_SPEND,
     ...usage,
     modelCalls: 1,
@@ -52,7 +53,14 @@ export function toSpend(record: StepRecord): Spend {
     unpricedCalls: costUsd === undefined ? 1 : 0,
     durationMs,
   }
+  if (lost === undefined) return spend
+  // What was lost in a crash is an estimate of the requests alone: what the answers cost is not known.
+  const { calls, inputTokens } = lost
+  return addSpend(spend, { ...NO_SPEND, modelCalls: calls, inputTokens, costUsd: lost.costUsd ?? 0, unpricedCalls: calls })
 }
+
+/** Kinds of steps that only wait for a person. */
+const waits: readonly string[] = ['approval', 'question', 'doubt', 'limit']
 
 const Lost = z.object({
   details: z.object({

@@ -1,21 +1,30 @@
-import { isModelProgress } from '../actors/progress.ts'
-import type { StepHost, StepOutcome } from '../actors/step.ts'
+import { toNextDelay } from '../actors/attempt.ts'
+import { isModelProgress, isStepProgress } from '../actors/progress.ts'
+import type { StepContext, StepDescription, StepHost, StepOutcome, StepPolicy } from '../actors/step.ts'
+import { isSuspension } from '../actors/suspension.ts'
+import { isPerdureError, type PerdureError } from '../errors.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
+import type { DoubtResolution } from '../persistence/run-record.ts'
 import { perform } from './effects.ts'
 import { toRecordedError, toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { type Spend, toLostSpend, toSpend } from './spend.ts'
+import { executeAttempt } from './step-attempt.ts'
+import { resolveDoubt } from './step-doubt.ts'
+import { toAborted } from './turn.ts'
+import { waitUntil } from './wait-until.ts'
 
 /**
  * Records the steps of one run in its journal. Keeps P2 (a settled step is answered from the journal), P3 (an effect waits for its
- * intent) and P5 (an outcome is recorded in the same commit as the transition that it causes).
+ * intent; what was cut off is in doubt, and goes by its policy) and P5 (an outcome is recorded in the same commit as the transition that it
+ * causes).
  */
 export interface StepObserver {
   /** The checkpoint that the run is in. */
   readonly checkpoint: () => string
   readonly onText: (delta: string) => void
-  /** A step that was in flight when an earlier attempt ended is executed again. */
-  readonly onRepeat: (kind: string) => void
+  /** A step was in doubt, and this was done about it. */
+  readonly onDoubt: (doubt: ResolvedDoubt) => void
   /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. */
   readonly onSpend: (spend: Spend) => void
   /** Nothing more will be recorded of a step: it has settled, and that is on disk, or it was ended. */
@@ -24,65 +33,235 @@ export interface StepObserver {
   readonly onBroken: (error: unknown) => void
 }
 
-export function createStepHost(services: Services, log: RunLog, observer: StepObserver): Pick<StepHost, 'run'> {
-  const { emit, now } = services
-  return {
-    run(step, execute, settle, signal) {
-      const call = () => ({ runId: log.id, checkpoint: observer.checkpoint(), key: step.key, kind: step.kind, name: step.name })
-      const recorded = log.step(step.key)
-      if (recorded?.status === 'ok') {
-        emit({ type: 'call.reused', ...call() })
-        // The value was recorded by the same actor logic under the same key. Settling inside of `start` would be too early.
-        queueMicrotask(() => settle({ status: 'ok', value: recorded.value as never }))
-        return
-      }
-      const { kind, name, data } = step
-      const inDoubt = recorded?.status === 'intended'
-      const attempt = (recorded?.attempt ?? 0) + 1
-      const startedAt = now()
-      const intent: StepRecord = { kind, name, status: 'intended', attempt, startedAt, data }
-      if (inDoubt) observer.onRepeat(kind)
+/** A step that was in doubt, and what was done about it. */
+export interface ResolvedDoubt {
+  readonly key: string
+  readonly kind: string
+  readonly name: string
+  readonly resolution: DoubtResolution
+}
 
-      const progress = (value: unknown): void => {
-        if (signal.aborted || !isModelProgress(value)) return
+export interface RunStepHost extends Pick<StepHost, 'run' | 'ask'> {
+  /** What aborts from now on is only this process: what is in flight stays in doubt, or goes on without us. */
+  suspend(reason: PerdureError): void
+  /** Resolves when what was ended has said how, or `graceMs` have passed; nothing is recorded any more after that. */
+  drain(graceMs: number): Promise<void>
+}
+
+export function createStepHost(services: Services, log: RunLog, observer: StepObserver): RunStepHost {
+  const { emit, now, streams, timers } = services
+  let suspension: PerdureError | undefined
+  let isOver = false
+  const inFlight = new Set<Promise<void>>()
+
+  const run = async <T>(
+    step: StepDescription,
+    execute: (context: StepContext) => Promise<T>,
+    settle: (outcome: StepOutcome<T>) => void,
+    signal: AbortSignal,
+    policy: StepPolicy<T>,
+  ): Promise<void> => {
+    const { kind, name, data } = step
+    const call = () => ({ runId: log.id, checkpoint: observer.checkpoint(), key: step.key, kind, name })
+    const effectKey = `${log.id}#${step.key}@${log.head.createdAt}`
+    const known = log.step(step.key)
+    let record: StepRecord = { kind, name, status: 'intended', attempt: known?.attempt ?? 0, startedAt: now(), data }
+    let doubted = known?.doubted ?? 0
+    let resolution: DoubtResolution | undefined
+
+    const toContext = (attemptSignal: AbortSignal, attempt: number): StepContext => ({
+      signal: attemptSignal,
+      key: `${log.id}#${step.key}`,
+      attempt,
+      doubted,
+      runId: log.id,
+      directory: services.files?.directoryOf(log.id, step.key),
+      progress: onProgress,
+      note(value) {
+        if (signal.aborted || log.step(step.key)?.status !== 'intended') return
+        record = { ...record, noted: value }
+        log.putStep(step.key, record)
+        log.commit().catch(observer.onBroken)
+      },
+    })
+    function onProgress(value: unknown): void {
+      if (signal.aborted) return
+      if (isStepProgress(value)) {
+        streams.progress(log.id, step.key, value.value)
+        emit({ type: 'call.progressed', ...call(), value: value.value })
+      } else if (isModelProgress(value)) {
         if (value.type === 'text') {
           observer.onText(value.delta)
+          streams.text(log.id, step.key, value.delta)
           emit({ type: 'text.received', ...call(), delta: value.delta })
+        } else if (value.type === 'arguments') {
+          streams.arguments(log.id, step.key, value)
         } else {
+          streams.discard(log.id, step.key)
           observer.onSpend(toLostSpend(value.error))
           emit({ type: 'call.retried', ...call(), attempt: value.attempt, delayMs: value.delayMs, error: value.error })
         }
       }
+    }
 
-      const start = async (): Promise<void> => {
-        log.putStep(step.key, intent)
+    /** P5: the transition happens now, before the commit is cut. */
+    const settleWith = async (outcome: StepOutcome<T>): Promise<void> => {
+      const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
+      const spent = toSpend({ ...ended, ...outcome })
+      const settled = putOutcome(log, step.key, ended, outcome)
+      observer.onSpend(spent)
+      const error = settled.status === 'error' ? { error: settled.error } : {}
+      streams.settle(log.id, step.key, settled.status)
+      emit({ type: 'call.settled', ...call(), status: settled.status, spent, resolution, ...error })
+      settle(settled)
+      await log.commit()
+      if (kind === 'tool') await services.files?.removeOf(log.id, step.key).catch(() => {}) // they go with the run then
+    }
+    /** It was ended on purpose. Nobody waits for it any more, and what it came to is recorded all the same. */
+    const recordEnd = async (outcome: StepOutcome<T>, aborted: boolean): Promise<void> => {
+      if (isSuspension(ending.signal) || isOver) return
+      const current = await log.loadStep(step.key)
+      if (isOver || current?.status !== 'intended' || current.attempt !== record.attempt) return
+      const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
+      const settled = putOutcome(log, step.key, outcome.status === 'error' ? { ...ended, aborted } : ended, outcome)
+      const spent = toSpend({ ...ended, ...settled })
+      const error = settled.status === 'error' ? { error: settled.error } : {}
+      streams.settle(log.id, step.key, settled.status)
+      emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
+      observer.onSpend(spent)
+      await log.commit()
+    }
+
+    // Tells a cancellation from a process that ends.
+    const ending = new AbortController()
+    const onAbort = (): void => ending.abort(suspension ?? toAborted(`\`${name}\` of run \`${log.id}\``, signal))
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      if (isInDoubt(known) && !services.effects.isRunning(effectKey)) {
+        record = { ...record, startedAt: known.startedAt, noted: known.noted }
+        streams.begin({ ...call(), attempt: known.attempt })
+        emit({ type: 'call.recovering', ...call(), attempt: known.attempt })
+        const context = toContext(ending.signal, known.attempt)
+        const inside = [...(services.within.getStore() ?? []), log.id]
+        const resolved = await services.within.run(inside, () =>
+          resolveDoubt(services, log, { ...step, checkpoint: observer.checkpoint() }, policy.doubt, {
+            ...context,
+            noted: known.noted,
+          }),
+        )
+        if (signal.aborted) return
+        resolution = resolved.resolution
+        if (resolution !== undefined) observer.onDoubt({ key: step.key, kind, name, resolution })
+        if (resolved.outcome !== undefined) return await settleWith(toRecordedOutcome(resolved.outcome))
+        if (resolution === 'retried') doubted++
+        record = { ...record, startedAt: now(), noted: undefined }
+        streams.discard(log.id, step.key)
+      } else if (known?.retryAt !== undefined) {
+        await waitUntil(timers, known.retryAt, ending.signal)
+      }
+      for (;;) {
+        if (signal.aborted) return
+        const attempt = record.attempt + 1
+        record = { ...record, attempt, doubted: doubted || undefined, resolution }
+        log.putStep(step.key, record)
         const durable = log.commit()
         if (step.effect)
           await durable // P3
         else durable.catch(observer.onBroken)
-        if (signal.aborted) return
-        emit({ type: 'call.started', ...call(), attempt, inDoubt })
-        if (signal.aborted) return // a listener may have ended it
-        const key = `${log.id}#${step.key}`
+        if (!signal.aborted) {
+          streams.begin({ ...call(), attempt })
+          emit({ type: 'call.started', ...call(), attempt, inDoubt: resolution === 'retried' })
+        }
+        // A listener may have ended it.
+        if (signal.aborted) return await recordEnd({ status: 'error', error: toRecordedError(ending.signal.reason) }, false)
         const inside = [...(services.within.getStore() ?? []), log.id]
-        const run = () => services.within.run(inside, () => execute({ signal, key, attempt, progress }))
         const outcome = toRecordedOutcome(
-          await (step.effect ? services.effects.run(`${key}@${log.head.createdAt}`, signal, run) : perform(run)),
+          await services.within.run(inside, () =>
+            executeAttempt(services, ending.signal, policy, (attemptSignal) => {
+              const start = () => execute(toContext(attemptSignal, attempt))
+              return step.effect ? services.effects.run(effectKey, attemptSignal, start) : perform(start)
+            }),
+          ),
         )
-        // Ended on purpose (abort, close): what it did is in doubt, as after a crash.
-        if (signal.aborted) return
-        const ended: StepRecord = { ...intent, endedAt: now() }
-        const spent = toSpend({ ...ended, ...outcome })
-        const settled = putOutcome(log, step.key, ended, outcome)
-        observer.onSpend(spent)
-        const error = settled.status === 'error' ? { error: settled.error } : {}
-        emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
-        settle(settled) // P5: the transition happens now, before the commit below is cut
-        await log.commit()
+        if (signal.aborted) return await recordEnd(outcome, true)
+        const delayMs = toNextDelay(outcome, attempt, policy)
+        if (delayMs === undefined) return await settleWith(outcome)
+        const retryAt = timers.now() + delayMs
+        const error = outcome.status === 'error' ? outcome.error : outcome.value
+        log.putStep(step.key, { ...record, retryAt })
+        await log.commit() // the next attempt keeps its time
+        streams.discard(log.id, step.key)
+        emit({ type: 'call.retried', ...call(), attempt, delayMs, error })
+        record = { ...record, startedAt: now() }
+        resolution = undefined
+        await waitUntil(timers, retryAt, ending.signal)
       }
-      start().then(() => observer.onOver?.(step.key), observer.onBroken)
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  const start: StepHost['run'] = (step, execute, settle, signal, policy) => {
+    const known = log.step(step.key)
+    if (known?.status === 'ok') {
+      emit({
+        type: 'call.reused',
+        runId: log.id,
+        checkpoint: observer.checkpoint(),
+        key: step.key,
+        kind: step.kind,
+        name: step.name,
+      })
+      // The value was recorded by the same actor logic under the same key. Settling inside of `start` would be too early.
+      queueMicrotask(() => settle({ status: 'ok', value: known.value as never }))
+      return
+    }
+    const place = `${log.id}#${step.key}`
+    const running: Promise<void> = run(step, execute, settle, signal, policy)
+      .then(() => observer.onOver?.(step.key), observer.onBroken)
+      .finally(() => {
+        inFlight.delete(running)
+        services.running.delete(place)
+      })
+    inFlight.add(running)
+    services.running.add(place)
+  }
+  const ask: NonNullable<StepHost['ask']> = (step, question, settle, signal) => {
+    const ending = new AbortController()
+    const onAbort = (): void => ending.abort(suspension ?? toAborted(`A question of run \`${log.id}\``, signal))
+    signal.addEventListener('abort', onAbort, { once: true })
+    const asked = { ...step, data: toQuestionData(step), checkpoint: observer.checkpoint() }
+    services.questions.ask(log, asked, question, settle, ending.signal)
+  }
+  /** Looks for the record first, if there may be one that is not in memory. */
+  const found = (step: StepDescription, signal: AbortSignal, go: () => void): void => {
+    if (step.isAgain !== true || log.step(step.key) !== undefined) go()
+    else log.loadStep(step.key).then(() => signal.aborted || go(), observer.onBroken)
+  }
+
+  return {
+    run: (step, execute, settle, signal, policy) => found(step, signal, () => start(step, execute, settle, signal, policy)),
+    ask: (step, question, settle, signal) => found(step, signal, () => ask(step, question, settle, signal)),
+    suspend(reason) {
+      suspension ??= reason
+    },
+    async drain(graceMs) {
+      if (inFlight.size > 0 && suspension === undefined)
+        await Promise.race([Promise.allSettled([...inFlight]), waitUntil(timers, timers.now() + graceMs)])
+      isOver = true
     },
   }
+}
+
+const toQuestionData = ({ data }: StepDescription): Readonly<Record<string, unknown>> | undefined =>
+  typeof data === 'object' && data !== null ? { ...data } : undefined
+
+/** Whether nobody knows what came of it: its process ended while it ran, or it was ended while it ran. */
+function isInDoubt(record: StepRecord | undefined): record is StepRecord {
+  if (record === undefined || record.retryAt !== undefined) return false
+  if (record.status === 'intended' || record.aborted === true) return true
+  // What was asked for may still be had.
+  return record.status === 'error' && record.noted !== undefined && isPerdureError(record.error, 'MODEL_UNAVAILABLE')
 }
 
 /** Records an outcome and returns it; one that cannot be stored becomes that error. */

@@ -1,10 +1,12 @@
 import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
+import { toTurnLimits } from './agent.ts'
 import type { TurnPlan } from './conversation.ts'
-import type { ActorRecord } from './durable-actor.ts'
+import { type ActorRecord, toLeaving } from './durable-actor.ts'
 import type { Services } from './services.ts'
-import { toAborted } from './turn.ts'
+import { NO_SPEND, type Spend } from './spend.ts'
+import type { ResolvedDoubt } from './step-host.ts'
 import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
 
 /** A machine that is where a turn begins, or where it was left. */
@@ -15,8 +17,10 @@ export interface TurnStart {
   readonly version: number
   /** How many messages came before the turn. */
   readonly start: number
-  /** Kinds of the calls that were made before and are made again, because the turn starts over. */
-  readonly again: readonly string[]
+  /** The calls that were made before and are made again, because the turn starts over. */
+  readonly again: readonly ResolvedDoubt[]
+  /** What of these was in flight and is lost, as far as it is known (P12). */
+  readonly lost: Spend
 }
 
 /**
@@ -31,41 +35,50 @@ export async function startTurn(
   recorded: RecordedTurn | undefined,
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
-  const { maxSteps } = agent.profile
+  const limits = toTurnLimits(agent.profile)
   // Written by a durable actor of an agent's machine, and its checksums are right.
   const stored = (await log.loadSnapshot()) as (ActorRecord & { readonly actor: { readonly context: AgentContext } }) | undefined
   const context = current?.context ?? stored?.actor.context
 
-  const stopCurrent = (): void => current?.stop(toAborted(`Run \`${log.id}\``, undefined))
-  const reuse = (): Activation => {
+  const stopCurrent = async (): Promise<void> => current?.stop(toLeaving(log.id), toLeaving(log.id))
+  const reuse = async (): Promise<Activation> => {
     if (current?.agent === agent) return current
-    stopCurrent()
-    return activate(services, log, agent, stored === undefined ? { input: { maxSteps } } : { record: stored })
+    await stopCurrent()
+    return activate(services, log, agent, stored === undefined ? { input: limits } : { record: stored })
   }
 
   const again = reason === 'resumed' || reason === 'retried' ? recorded : undefined
   const takenUp = plan.strategy === 'calls' ? again : undefined
   if (takenUp !== undefined && context?.turn === turn) {
     await log.loadSteps(callPrefix(turn, takenUp.version))
-    const event: AgentEvent | undefined = context.error === undefined ? undefined : { type: 'retry', maxSteps }
-    return { activation: reuse(), event, version: takenUp.version, start: takenUp.start, again: [] }
+    const event: AgentEvent | undefined = context.error === undefined ? undefined : { type: 'retry', ...limits }
+    return { activation: await reuse(), event, version: takenUp.version, start: takenUp.start, again: [], lost: NO_SPEND }
   }
   const version = takenUp?.version ?? (recorded?.version ?? 0) + 1
-  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), maxSteps }
+  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...limits }
   if ((context?.turn ?? 0) === turn - 1) {
     const start = context === undefined ? 0 : readHistory(context).length
-    return { activation: reuse(), event, version, start, again: [] }
+    return { activation: await reuse(), event, version, start, again: [], lost: NO_SPEND }
   }
   // The conversation went on from here before: go back to where it was.
   await log.loadSteps('turn/')
   await log.loadSteps('call/')
   const abandoned = again === undefined || takenUp !== undefined ? [] : log.steps(callPrefix(turn, again.version))
+  const cutOff = abandoned.filter(([, { kind, status }]) => kind === 'model' && status === 'intended').length
+  const lost: Spend = { ...NO_SPEND, modelCalls: cutOff, unpricedCalls: cutOff }
   removeAfter(log, turn, takenUp === undefined ? undefined : callPrefix(turn, version))
-  stopCurrent()
+  await stopCurrent()
   const start = recorded?.start ?? 0
   const messages = context?.messages.slice(0, start) ?? []
-  const activation = activate(services, log, agent, { input: { messages, turn: turn - 1, maxSteps } })
-  return { activation, event, version, start, again: abandoned.map(([, { kind }]) => kind) }
+  const activation = activate(services, log, agent, { input: { messages, turn: turn - 1, ...limits } })
+  return {
+    activation,
+    event,
+    version,
+    start,
+    again: abandoned.map(([key, { kind, name }]) => ({ key, kind, name, resolution: 'retried' })),
+    lost,
+  }
 }
 
 /** Removes the records of all turns after `turn`, of their calls, and of its own except those that begin with `kept`. */

@@ -14,6 +14,9 @@ import { openConversation } from '../../src/runtime/conversation.ts'
 import { toTurnFingerprint } from '../../src/runtime/durable-agent.ts'
 import { createEffects } from '../../src/runtime/effects.ts'
 import { createInspection } from '../../src/runtime/inspection.ts'
+import { createQuestions } from '../../src/runtime/questions.ts'
+import type { Services } from '../../src/runtime/services.ts'
+import { createStreams } from '../../src/runtime/stream-hooks.ts'
 import { createTimerQueue } from '../../src/runtime/timer-queue.ts'
 import {
   callNote,
@@ -66,11 +69,12 @@ describe('a turn in which the process dies', () => {
     const receipt = { reused: bill(reused), spent: bill(spent), repeated, checkpoints: [reused.checkpoints, spent.checkpoints] }
     return { result, receipt, calls: model.calls, notes, outline: toOutline(runtime.events).join() }
   }
-  const cost = (modelCalls: number, toolCalls: number) => ({
+  /** `lost`: calls that were in flight at a death, with the tokens of their requests by estimate. */
+  const cost = (modelCalls: number, toolCalls: number, lost = { calls: 0, inputTokens: 0 }) => ({
     costUsd: modelCalls,
-    modelCalls,
+    modelCalls: modelCalls + lost.calls,
     toolCalls,
-    inputTokens: modelCalls * 10,
+    inputTokens: modelCalls * 10 + lost.inputTokens,
   })
 
   test('goes on after its last settled call (calls)', async () => {
@@ -83,11 +87,12 @@ describe('a turn in which the process dies', () => {
       checkpoints: [0, 0],
     })
     const second = await attempt(directory, 'calls')
-    assert.deepEqual(second.result, { output: 'noted go 1, noted go 2', spend: cost(3, 2) })
+    const lost = { calls: 1, inputTokens: 42 }
+    assert.deepEqual(second.result, { output: 'noted go 1, noted go 2', spend: cost(3, 2, lost) })
     assert.deepEqual([second.calls, second.notes, second.outline], [1, [], 'default resumed'])
     assert.deepEqual(second.receipt, {
       reused: cost(2, 2),
-      spent: cost(1, 0),
+      spent: cost(1, 0, lost),
       repeated: { modelCalls: 1, toolCalls: 0 },
       checkpoints: [0, 1],
     })
@@ -97,7 +102,8 @@ describe('a turn in which the process dies', () => {
     const directory = room.room.path()
     for (let death = 0; death < 3; death++) await attempt(directory, 'calls', death === 0 ? 1 : 2)
     const last = await attempt(directory, 'calls')
-    assert.deepEqual(last.result, { output: 'noted go 1, noted go 2', spend: cost(3, 2) })
+    // Once in the first call, and once in each of the two others.
+    assert.deepEqual(last.result, { output: 'noted go 1, noted go 2', spend: cost(3, 2, { calls: 3, inputTokens: 105 }) })
     assert.equal(last.calls, 1)
   })
 
@@ -105,7 +111,7 @@ describe('a turn in which the process dies', () => {
     const directory = room.room.path()
     await attempt(directory, 'turn', 3)
     const second = await attempt(directory, 'turn')
-    assert.deepEqual(second.result, { output: 'noted go 1, noted go 2', spend: cost(5, 4) })
+    assert.deepEqual(second.result, { output: 'noted go 1, noted go 2', spend: cost(5, 4, { calls: 1, inputTokens: 0 }) })
     assert.deepEqual([second.calls, second.notes, second.outline], [3, ['go 1', 'go 2'], 'default resumed'])
     assert.deepEqual(second.receipt, {
       reused: cost(0, 0),
@@ -203,11 +209,16 @@ test('bytes written by a turn do not grow with the conversation', async () => {
   }
   const closing = new AbortController()
   const clock = { ...systemClock, now: () => 1_700_000_000_000 }
-  const services = {
+  const services: Services = {
     store: counting,
     committer: createCommitter(counting, { sync: false }),
     effects: createEffects(),
-    claim: createClaims(),
+    questions: createQuestions({ services: () => services, activate: async () => {} }),
+    streams: createStreams(),
+    running: new Set<string>(),
+    turns: new Map(),
+    files: undefined,
+    claims: createClaims(),
     within: new AsyncLocalStorage<readonly string[]>(),
     clock,
     now: clock.now,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { type ExecOptions, execTool } from '../../src/actors/exec.ts'
+import type { ToolContext } from '../../src/actors/tool.ts'
 import { eventually } from './processes.ts'
 import { createTempRoom } from './temp-room.ts'
 
@@ -19,8 +20,12 @@ export interface Report {
 export async function createExecRoom() {
   const { root, path, remove } = await createTempRoom()
 
-  function execute(input: Record<string, unknown>, options?: ExecOptions, signal = new AbortController().signal) {
-    return execTool({ cwd: root, ...options }).execute(JSON.stringify(input), { signal, key: 'key', attempt: 1, callId: 'call' })
+  function toContext(signal = new AbortController().signal): ToolContext {
+    return { signal, key: 'key', attempt: 1, callId: 'call', runId: 'run', progress: () => {} }
+  }
+
+  function execute(input: Record<string, unknown>, options?: ExecOptions, signal?: AbortSignal) {
+    return execTool({ cwd: root, ...options }).execute(JSON.stringify(input), toContext(signal))
   }
 
   /** Runs a command that must have a result, and reads it. */
@@ -42,5 +47,5 @@ export async function createExecRoom() {
     return { path: file, read }
   }
 
-  return { folder: root, execute, report, pidFile, remove }
+  return { folder: root, path, toContext, execute, report, pidFile, remove }
 }

@@ -56,11 +56,13 @@ export function toReceipt(receipt: {
   readonly reused?: Partial<Receipt['reused']>
   readonly spent?: Partial<Receipt['spent']>
   readonly repeated?: Partial<Receipt['repeated']>
+  readonly doubts?: Receipt['doubts']
 }): Receipt {
   return {
     reused: { ...NO_SPEND, checkpoints: 0, ...receipt.reused },
     spent: { ...NO_SPEND, checkpoints: 0, ...receipt.spent },
     repeated: { modelCalls: 0, toolCalls: 0, ...receipt.repeated },
+    doubts: receipt.doubts ?? [],
   }
 }
 

@@ -68,6 +68,7 @@ export function noteTool(until: (text: string, signal: AbortSignal) => unknown =
   const note = tool({
     name: 'note',
     description: 'Writes a note down',
+    effect: 'idempotent',
     input: z.object({ text: z.string() }),
     async run({ text }, { signal }) {
       notes.push(text)

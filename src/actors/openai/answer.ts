@@ -55,6 +55,10 @@ export function settle(draft: Draft, receipt: Receipt, request: ModelRequest, pl
 }
 
 function toUnfinished(status: string | undefined, who: string, details: Readonly<Record<string, unknown>>): AttemptFailure {
+  if (status === 'cancelled')
+    return new AttemptFailure('MODEL_UNAVAILABLE', `${who} was cancelled at the provider. Run again to ask once more.`, {
+      details: { ...details, isCancelled: true },
+    })
   if (status !== undefined) return badAnswer(`${who} ended as "${status}".`, details)
   return new AttemptFailure('MODEL_UNAVAILABLE', `${who} broke off: the stream ended without a finish. Try again later.`, {
     retry: 'few',

@@ -1,12 +1,16 @@
-import type { APIPromise } from 'openai'
 import type { AnswerReader } from './draft.ts'
 import { AttemptFailure, abortedFailure } from './failure.ts'
 import type { CallPlace } from './provider-error.ts'
 
+/** A request that was sent: what the SDK returns. */
+export interface Sent {
+  withResponse(): Promise<{ readonly data: AsyncIterable<unknown>; readonly response: Response }>
+}
+
 /** One request on its way. */
 export interface AttemptPlan {
   /** Starts the request; it ends when the signal aborts. */
-  readonly send: (signal: AbortSignal) => APIPromise<AsyncIterable<unknown>>
+  readonly send: (signal: AbortSignal) => Sent
   readonly reader: AnswerReader
   /** Names whatever the SDK threw. */
   readonly toFailure: (error: unknown) => AttemptFailure

@@ -1,11 +1,14 @@
 import type { Usage } from '../../machines/conversation.ts'
-import type { AnswerReader, Draft, Finish } from './draft.ts'
+import type { AnswerListener, AnswerReader, Draft, Finish } from './draft.ts'
 import type { AttemptFailure } from './failure.ts'
 import { createToolCallPieces } from './tool-call-pieces.ts'
 import { chatShape, chatUsageShape, readShape, type WireError } from './wire-shape.ts'
 
 /** Reads an answer of the Chat Completions API. Only the first choice counts: no more are asked for. */
-export function createChatReader(onText: (delta: string) => void, toFailure: (error: WireError) => AttemptFailure): AnswerReader {
+export function createChatReader(
+  { onText, onArguments }: AnswerListener,
+  toFailure: (error: WireError) => AttemptFailure,
+): AnswerReader {
   const calls = createToolCallPieces()
   let text = ''
   let refusal = ''
@@ -26,10 +29,14 @@ export function createChatReader(onText: (delta: string) => void, toFailure: (er
       const delta = toText(message?.content)
       text += delta
       refusal += message?.refusal ?? ''
-      for (const piece of message?.tool_calls ?? []) calls.add(piece)
+      const pieces = (message?.tool_calls ?? []).map((piece) => calls.add(piece))
       // Some servers repeat an empty reason in every chunk.
       finishReason = choice.finish_reason || finishReason
       if (delta !== '') onText(delta)
+      for (const piece of pieces) {
+        const { id: callId, name } = piece.call
+        if (piece.delta !== '') onArguments({ callId, name, delta: piece.delta })
+      }
     }
   }
 

@@ -1,6 +1,7 @@
 import type { ChatCompletionCreateParamsStreaming, ChatCompletionMessageParam } from 'openai/resources/chat/completions'
 import type { Message } from '../../machines/conversation.ts'
 import type { ModelRequest } from '../model.ts'
+import { toOutputFormat } from './output-format.ts'
 
 /** How this server names the limit on output tokens. */
 export type MaxTokensField = 'max_completion_tokens' | 'max_tokens'
@@ -8,6 +9,7 @@ export type MaxTokensField = 'max_completion_tokens' | 'max_tokens'
 /** The body of a Chat Completions request, streaming, with usage. What the request leaves out is left out. */
 export function toChatBody(request: ModelRequest, maxTokensField: MaxTokensField): ChatCompletionCreateParamsStreaming {
   const { settings, systemPrompt, tools } = request
+  const format = toOutputFormat(request.output)
   const system: ChatCompletionMessageParam[] = systemPrompt === '' ? [] : [{ role: 'system', content: systemPrompt }]
   return {
     model: request.model,
@@ -18,6 +20,7 @@ export function toChatBody(request: ModelRequest, maxTokensField: MaxTokensField
     ...(settings.topP === undefined ? {} : { top_p: settings.topP }),
     ...(settings.maxOutputTokens === undefined ? {} : { [maxTokensField]: settings.maxOutputTokens }),
     ...(settings.reasoningEffort === undefined ? {} : { reasoning_effort: settings.reasoningEffort }),
+    ...(format === undefined ? {} : { response_format: { type: 'json_schema', json_schema: format } }),
     // An empty list, and parallel_tool_calls without tools, are refused by the API.
     ...(tools.length === 0
       ? {}

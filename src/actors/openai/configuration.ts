@@ -14,6 +14,11 @@ export interface OpenAIModelOptions {
    */
   readonly api?: 'responses' | 'chat' | undefined
   /**
+   * Whether the provider makes answers in the background (only with `api: 'responses'`): an answer goes on when the connection breaks or the process dies,
+   * and is fetched by its id, not paid for again. The provider keeps each answer for some minutes. Default false.
+   */
+  readonly background?: boolean | undefined
+  /**
    * The longest silence in milliseconds: until the answer begins, and between two of its pieces. Default 300,000, which is
    * also where Node's own fetch gives up: to wait longer, hand in a `fetch` that does.
    */
@@ -44,6 +49,7 @@ export interface OpenAIConfiguration {
   readonly host: string
   readonly isOpenai: boolean
   readonly api: 'responses' | 'chat'
+  readonly background: boolean
   readonly timeoutMs: number
   readonly maxRetries: number
   readonly prices: Readonly<Record<string, ModelPrice>>
@@ -66,7 +72,7 @@ const maxTimeoutMs = 2 ** 31 - 1
  * Decides every option, from the environment where an option is left out.
  *
  * Errors: `MODEL_NOT_CONFIGURED` when neither a key nor a base URL is known or one cannot be used; a `TypeError` for a wrong
- * number.
+ * number, and for `background` without the Responses API.
  */
 export function toConfiguration(
   options: OpenAIModelOptions,
@@ -89,12 +95,14 @@ export function toConfiguration(
       `The base URL is OpenAI's (${url.host}) and there is no key: set OPENAI_API_KEY or the option \`apiKey\`.`,
     )
   }
+  const api = options.api ?? (isOpenai ? 'responses' : 'chat')
   return {
     apiKey: givenKey ?? placeholderKey,
     baseUrl: url.href,
     host: url.host,
     isOpenai,
-    api: options.api ?? (isOpenai ? 'responses' : 'chat'),
+    api,
+    background: checkBackground(options.background ?? false, api),
     timeoutMs: checkInteger('timeoutMs', options.timeoutMs ?? 300_000, 1, maxTimeoutMs),
     maxRetries: checkInteger('maxRetries', options.maxRetries ?? 5, 0, 1000),
     prices: options.prices ?? {},
@@ -133,6 +141,13 @@ function trimmed(text: string | undefined): string | undefined {
 function checkInteger(name: string, value: number, min: number, max: number): number {
   if (Number.isInteger(value) && value >= min && value <= max) return value
   throw new TypeError(`Expected \`${name}\` to be an integer from ${min} to ${max}, got \`${value}\` (${typeof value})`)
+}
+
+function checkBackground(background: boolean, api: 'responses' | 'chat'): boolean {
+  if (!background || api === 'responses') return background
+  throw new TypeError(
+    `Expected \`api\` to be 'responses' with \`background: true\`, got '${api}': only the Responses API answers in the background`,
+  )
 }
 
 function notConfigured(message: string): PerdureError {

@@ -1,4 +1,5 @@
 import type { ToolCall, Usage } from '../../machines/conversation.ts'
+import type { ModelCallContext } from '../model.ts'
 
 /** Why a model stopped. */
 export type Finish =
@@ -28,11 +29,14 @@ export interface Draft {
 /** An output item of the Responses API: data of the provider that is handed back as it came. */
 export type OutputItem = Readonly<Record<string, unknown>>
 
+/** What hears of an answer while it arrives. */
+export type AnswerListener = Pick<ModelCallContext, 'onText' | 'onArguments'>
+
 /** Reads one attempt's answer, event by event or as a whole. Throws an `AttemptFailure` for what it cannot read. */
 export interface AnswerReader {
   /** One event of the stream. */
   readEvent(event: unknown): void
-  /** An answer that came in one piece, from a server that ignored `stream: true`. */
+  /** An answer that came in one piece: what of it was not heard yet is told. */
   readWhole(body: unknown): void
   /** The answer's end was seen: what follows is at most usage, and nothing that follows can spoil it. */
   isFinished(): boolean

@@ -1,5 +1,5 @@
 import type { ToolCall, Usage } from '../../machines/conversation.ts'
-import type { AnswerReader, Draft, Finish, OutputItem } from './draft.ts'
+import type { AnswerListener, AnswerReader, Draft, Finish, OutputItem } from './draft.ts'
 import type { AttemptFailure } from './failure.ts'
 import {
   functionCallShape,
@@ -18,10 +18,11 @@ import {
  * the stream gave. Events of other kinds are skipped: the API adds some with every release.
  */
 export function createResponsesReader(
-  onText: (delta: string) => void,
+  { onText, onArguments }: AnswerListener,
   toFailure: (error: WireError) => AttemptFailure,
 ): AnswerReader {
   const streamed = new Map<number, OutputItem>()
+  const heardArguments = new Map<number, string>()
   let streamedText = ''
   let begun: WireResponse | undefined
   let ended: WireResponse | undefined
@@ -32,18 +33,39 @@ export function createResponsesReader(
     ended = response
   }
 
+  function hearText(delta: string): void {
+    if (delta === '') return
+    streamedText += delta
+    onText(delta)
+  }
+
+  function hearArguments(at: number, item: OutputItem, delta: string): void {
+    if (delta === '') return
+    heardArguments.set(at, (heardArguments.get(at) ?? '') + delta)
+    const { call_id: callId, name } = readShape(functionCallShape, item)
+    onArguments({ callId: callId ?? '', name: name ?? '', delta })
+  }
+
+  /** What a whole answer holds beyond what was heard of it. */
+  function hearRest(items: readonly OutputItem[]): void {
+    hearText(toRest(toTexts(items).text, streamedText))
+    for (const [at, item] of items.entries()) {
+      if (item.type === 'function_call')
+        hearArguments(at, item, toRest(toArgumentsText(item.arguments), heardArguments.get(at) ?? ''))
+    }
+  }
+
   function readEvent(value: unknown): void {
     const event = readShape(responsesEventShape, value)
     const at = event.output_index ?? 0
     switch (event.type) {
       case 'response.created':
+      case 'response.queued':
       case 'response.in_progress':
         begun = event.response ?? begun
         return
       case 'response.output_text.delta':
-        if (typeof event.delta !== 'string' || event.delta === '') return
-        streamedText += event.delta
-        onText(event.delta)
+        if (typeof event.delta === 'string') hearText(event.delta)
         return
       case 'response.output_item.added':
       case 'response.output_item.done':
@@ -51,7 +73,8 @@ export function createResponsesReader(
         return
       case 'response.function_call_arguments.delta': {
         const item = streamed.get(at)
-        if (item === undefined || typeof event.delta !== 'string') return
+        if (item?.type !== 'function_call' || typeof event.delta !== 'string') return
+        hearArguments(at, item, event.delta)
         streamed.set(at, { ...item, arguments: toArgumentsText(item.arguments) + event.delta })
         return
       }
@@ -72,8 +95,7 @@ export function createResponsesReader(
     readWhole(body) {
       const response = readShape(responseShape, body)
       end(response)
-      const text = toTexts(response.output ?? []).text
-      if (text !== '') onText(text)
+      hearRest(response.output ?? [])
     },
     isFinished: () => ended !== undefined,
     draft(): Draft {
@@ -93,6 +115,11 @@ export function createResponsesReader(
       }
     },
   }
+}
+
+/** What follows the part that is known. A text that does not begin with it has no such rest. */
+function toRest(whole: string, known: string): string {
+  return whole.startsWith(known) ? whole.slice(known.length) : ''
 }
 
 function toToolCall(item: OutputItem): ToolCall[] {

@@ -1,23 +1,32 @@
 import type { ResponseCreateParamsStreaming, ResponseInputItem } from 'openai/resources/responses/responses'
 import type { AssistantMessage, Message } from '../../machines/conversation.ts'
 import type { ModelRequest } from '../model.ts'
+import { toOutputFormat } from './output-format.ts'
 
 /** Models before reasoning: they refuse to be asked for encrypted reasoning. */
 const withoutReasoning = /^(ft:)?(gpt-3|gpt-4|chatgpt-4)/
 
+/** What an answer should hold besides: reasoning that can be handed back, where the model knows it. */
+export function toInclude(model: string): ['reasoning.encrypted_content'] | undefined {
+  return withoutReasoning.test(model) ? undefined : ['reasoning.encrypted_content']
+}
+
 /**
- * The body of a Responses request, streaming. Nothing is stored at the provider: the whole conversation goes along, with
- * the reasoning items of earlier answers as they came, encrypted by the provider.
+ * The body of a Responses request, streaming. The whole conversation goes along, with the reasoning items of earlier answers as they came, encrypted by the
+ * provider. Nothing is stored there, unless the answer is to be made in the background: then it is, for minutes, so that it can be fetched.
  */
-export function toResponsesBody(request: ModelRequest): ResponseCreateParamsStreaming {
+export function toResponsesBody(request: ModelRequest, isBackground = false): ResponseCreateParamsStreaming {
   const { settings, systemPrompt, tools } = request
+  const include = toInclude(request.model)
+  const format = toOutputFormat(request.output)
   return {
     model: request.model,
     input: request.messages.flatMap(toInputItems),
     stream: true,
-    store: false,
+    ...(isBackground ? { background: true, store: true } : { store: false }),
     ...(systemPrompt === '' ? {} : { instructions: systemPrompt }),
-    ...(withoutReasoning.test(request.model) ? {} : { include: ['reasoning.encrypted_content'] }),
+    ...(include === undefined ? {} : { include }),
+    ...(format === undefined ? {} : { text: { format: { type: 'json_schema', ...format } } }),
     ...(settings.temperature === undefined ? {} : { temperature: settings.temperature }),
     ...(settings.topP === undefined ? {} : { top_p: settings.topP }),
     ...(settings.maxOutputTokens === undefined ? {} : { max_output_tokens: settings.maxOutputTokens }),

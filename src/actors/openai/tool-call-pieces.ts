@@ -3,7 +3,8 @@ import { toArgumentsText, type WireToolCall } from './wire-shape.ts'
 
 /** Puts the tool calls of a Chat Completions stream together from their pieces. */
 export interface ToolCallPieces {
-  add(piece: WireToolCall): void
+  /** Tells which call the piece belongs to, and what it adds to its arguments. */
+  add(piece: WireToolCall): { readonly call: ToolCall; readonly delta: string }
   toCalls(): ToolCall[]
 }
 
@@ -36,7 +37,9 @@ export function createToolCallPieces(): ToolCallPieces {
       const call = current === undefined || startsAnother(current, id, name) ? open(piece) : current
       if (call.id === '') call.id = id
       if (call.name === '') call.name = name
-      call.arguments += toArgumentsText(piece.function?.arguments)
+      const delta = toArgumentsText(piece.function?.arguments)
+      call.arguments += delta
+      return { call, delta }
     },
     toCalls: () => calls.map(({ id, name, arguments: text }) => ({ id, name, arguments: text })),
   }

@@ -81,6 +81,7 @@ export type WireResponse = z.infer<typeof responseShape>
 /** An event of a Responses stream. */
 export const responsesEventShape = z.looseObject({
   type: text,
+  sequence_number: z.number().int().nonnegative().nullish(),
   output_index: z.number().nullish(),
   delta: z.unknown().optional(),
   arguments: text,

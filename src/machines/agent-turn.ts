@@ -1,0 +1,136 @@
+import { isPerdureError, toMessage } from '../errors.ts'
+import type { AgentContext, AgentError, Prompt, TurnLimits } from './agent-context.ts'
+import type { AssistantMessage, Message, Spent, ToolCall, ToolMessage, UserMessage } from './conversation.ts'
+import { addSpent, findReached, type Limits, NOTHING_SPENT, type ReachedLimit, toLimitText, toRemaining } from './limits.ts'
+
+/** What the agent machine works out of its context. */
+
+/** Model requests a turn, where the profile does not say. */
+export const DEFAULT_MAX_STEPS = 50
+
+/** Tool calls at once, where the profile does not say. */
+export const DEFAULT_MAX_PARALLEL = 16
+
+export const callActor = (call: ToolCall): string => `call.${call.id}`
+export const approvalActor = (call: ToolCall): string => `approval.${call.id}`
+/** The id of the call that the actor `call.<id>` or `approval.<id>` is for. */
+export const toCallId = (actorId: string): string => actorId.slice(actorId.indexOf('.') + 1)
+
+export const lastMessage = (context: AgentContext): Message | undefined => context.messages.at(-1)
+
+/** The tool calls that the newest answer asks for. */
+export function openCalls(context: AgentContext): readonly ToolCall[] {
+  const last = lastMessage(context)
+  return last?.role === 'assistant' ? last.toolCalls : []
+}
+
+/**
+ * The conversation as a new prompt finds it. Every call needs a result before it can go on: one that has none after a failed turn
+ * is given one that says so.
+ */
+export function readHistory(context: AgentContext): readonly Message[] {
+  const results = openCalls(context).map(
+    ({ id, name }): ToolMessage =>
+      (Object.hasOwn(context.results, id) ? context.results[id] : undefined) ?? {
+        role: 'tool',
+        callId: id,
+        name,
+        content: 'This call was interrupted. Its outcome is not known.',
+        isError: true,
+      },
+  )
+  return [...context.messages, ...results]
+}
+
+export const modelKey = (context: AgentContext): string => `call/${context.turnKey}/m${String(context.step).padStart(3, '0')}`
+
+/** The answer of the newest finished turn. */
+export function readAnswer(context: AgentContext): AssistantMessage | undefined {
+  const last = lastMessage(context)
+  return last?.role === 'assistant' && last.toolCalls.length === 0 ? last : undefined
+}
+
+export const limitKey = (context: AgentContext): string => `call/${context.turnKey}/limit${context.timesLimited ?? 1}`
+
+const spentOf = (context: AgentContext): { readonly turn: Spent; readonly run: Spent } => ({
+  turn: context.turnSpent ?? NOTHING_SPENT,
+  run: context.runSpent ?? NOTHING_SPENT,
+})
+
+export function spend(context: AgentContext, by: Partial<Spent>): Pick<AgentContext, 'turnSpent' | 'runSpent'> {
+  const { turn, run } = spentOf(context)
+  return { turnSpent: addSpent(turn, by), runSpent: addSpent(run, by) }
+}
+
+export function readRemaining(context: AgentContext): Pick<Limits, 'tokens' | 'costUsd'> {
+  const { turn, run } = spentOf(context)
+  return toRemaining({ limits: context.limits, spent: turn }, { limits: context.runLimits, spent: run })
+}
+
+export function readReached(context: AgentContext): ReachedLimit | undefined {
+  const { turn, run } = spentOf(context)
+  return (
+    context.reached ??
+    context.runTimeUp ??
+    findReached('turn', context.limits, turn) ??
+    findReached('run', context.runLimits, run)
+  )
+}
+
+export const isCostUnknown = (context: AgentContext): boolean => {
+  const { turn, run } = spentOf(context)
+  return (
+    (context.limits?.costUsd !== undefined && turn.unpricedCalls > 0) ||
+    (context.runLimits?.costUsd !== undefined && run.unpricedCalls > 0)
+  )
+}
+
+/** A limit that the model actor came to while the answer was under way. */
+export function toReached(error: unknown): ReachedLimit | undefined {
+  // Made by the model actor, with these details.
+  return isPerdureError(error, 'LIMIT_REACHED') ? (error.details as unknown as ReachedLimit) : undefined
+}
+
+export function toLimitError(reached: ReachedLimit, turn: number): AgentError {
+  return {
+    code: 'LIMIT_REACHED',
+    message: `The turn came to ${toLimitText(reached)}. What had settled is kept: raise the limit and run it again to go on.`,
+    details: { ...reached, turn },
+  }
+}
+
+export const toUserMessage = (content: string): UserMessage => ({ role: 'user', content })
+
+/** What a turn begins with. */
+export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentContext> {
+  const history = readHistory(context)
+  return {
+    messages: [...history, toUserMessage(prompt.text)],
+    turn: context.turn + 1,
+    turnKey: prompt.key ?? String(context.turn + 1).padStart(6, '0'),
+    turnStart: history.length,
+    step: 0,
+    results: {},
+    calls: {},
+    approved: {},
+    error: undefined,
+    turnSpent: NOTHING_SPENT,
+    timesLimited: 0,
+    output: prompt.output,
+    repairs: 0,
+    isAgain: false,
+    ...limitTurn(context, prompt),
+  }
+}
+
+/** The limits of a turn: those that are given, else those of the turn before. */
+export function limitTurn(context: AgentContext, given: TurnLimits): Partial<AgentContext> {
+  const { limits, runLimits, onLimit } = 'limits' in given || 'runLimits' in given ? given : context
+  const maxSteps = given.maxSteps ?? context.maxSteps
+  return { maxSteps, maxParallel: given.maxParallel ?? context.maxParallel, limits, runLimits, onLimit, reached: undefined }
+}
+
+export function toAgentError(error: unknown): AgentError {
+  if (isPerdureError(error)) return { code: error.code, message: error.message, details: error.details }
+  return { code: 'CALL_FAILED', message: toMessage(error), details: {} }
+}

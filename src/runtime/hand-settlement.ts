@@ -1,0 +1,72 @@
+import { PerdureError } from '../errors.ts'
+import type { ToolMessage } from '../machines/conversation.ts'
+import { openRunLog, type StepRecord } from '../persistence/run-log.ts'
+import { toStepSettled, toStepUnknown } from './answer-errors.ts'
+import { toNotFound } from './run-errors.ts'
+import type { Services } from './services.ts'
+import { doubtKey } from './step-doubt.ts'
+
+/** What a person says that a step in doubt came to: what it returned, or what it failed with. */
+export type HandOutcome = { readonly result: unknown } | { readonly error: string }
+
+/** Errors: a `TypeError`. */
+export function parseHandOutcome(value: unknown): HandOutcome {
+  if (typeof value === 'object' && value !== null) {
+    if ('result' in value) return { result: value.result }
+    if ('error' in value && typeof value.error === 'string') return { error: value.error }
+  }
+  throw new TypeError('Expected an outcome to be `{ result }` or `{ error }` with a text')
+}
+
+/**
+ * Settles a step that is in doubt: with the question that its policy put to a person, or, while its run is not in memory, in its journal. On disk when the promise
+ * resolves; the run takes it when it goes on.
+ *
+ * Errors: `STEP_UNKNOWN`, `STEP_SETTLED`, `RUN_NOT_FOUND`, `RUN_CONFLICT` (the run is in memory, and its policy takes care of the step), `VALUE_NOT_STORABLE`.
+ */
+export async function settleByHand(services: Services, runId: string, key: string, outcome: HandOutcome): Promise<void> {
+  const known = await readStep(services, runId, key)
+  if (known.status === 'ok' || (known.status === 'error' && known.aborted !== true)) throw toStepSettled(runId, key, known, false)
+  const question = doubtKey(key, known.attempt)
+  if (services.questions.isOpen(runId, question)) return services.questions.answer(runId, question, outcome)
+  await services.claims.briefly(runId, async () => {
+    const log = await openRunLog(services, runId)
+    const record = await log?.loadStep(key)
+    if (log === undefined || record === undefined) throw toStepUnknown(runId, key)
+    const settled = { ...record, endedAt: services.now(), aborted: undefined, resolution: 'answered' } as const
+    if ('error' in outcome) log.putStep(key, { ...settled, ...toFailure(record, outcome.error) })
+    else log.putStep(key, { ...settled, status: 'ok', value: toValue(key, record, outcome.result), error: undefined })
+    await log.commit() // P1
+  })
+}
+
+async function readStep(services: Services, runId: string, key: string): Promise<StepRecord> {
+  const log = await openRunLog(services, runId)
+  if (log === undefined) throw toNotFound(runId)
+  const record = await log.loadStep(key)
+  if (record === undefined) throw toStepUnknown(runId, key)
+  return record
+}
+
+/** What the step would have settled with. */
+function toValue(key: string, { kind, name, data }: StepRecord, result: unknown): unknown {
+  if (kind === 'step') return result
+  if (kind === 'tool')
+    return toToolMessage(name, data, typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), false)
+  throw new PerdureError(
+    'STEP_UNKNOWN',
+    `\`${key}\` is a ${kind} call: it is asked again when its run goes on, and cannot be settled by hand.`,
+  )
+}
+
+/** Of a tool that failed the model is told; anything else throws. */
+function toFailure({ kind, name, data }: StepRecord, error: string): Pick<StepRecord, 'status' | 'value' | 'error'> {
+  if (kind === 'tool')
+    return { status: 'ok', value: toToolMessage(name, data, `Tool \`${name}\` failed: ${error}`, true), error: undefined }
+  return { status: 'error', error: new Error(error) }
+}
+
+function toToolMessage(name: string, data: unknown, content: string, isError: boolean): ToolMessage {
+  const callId = typeof data === 'object' && data !== null && 'callId' in data ? String(data.callId) : ''
+  return { role: 'tool', callId, name, content, isError }
+}

@@ -1,0 +1,229 @@
+import { isDeepStrictEqual } from 'node:util'
+import { z } from 'zod'
+import type { Question, QuestionKind } from '../actors/question.ts'
+import type { StepOutcome } from '../actors/step.ts'
+import { isSuspension } from '../actors/suspension.ts'
+import { isPerdureError } from '../errors.ts'
+import { encodeRecord } from '../persistence/codec.ts'
+import { questionKey } from '../persistence/keys.ts'
+import { loadHead, openRunLog, type RunLog, type StepRecord } from '../persistence/run-log.ts'
+import { toStorable } from '../persistence/storable.ts'
+import { toAnswerInvalid, toStepSettled, toStepUnknown } from './answer-errors.ts'
+import type { EmittedEvent } from './events.ts'
+import { parseRecorded } from './recorded.ts'
+import { toRecordedError } from './recorded-error.ts'
+import { toNotFound } from './run-errors.ts'
+import type { Services } from './services.ts'
+import { toAborted } from './turn.ts'
+
+/**
+ * What waits for a person. A question is a step of its run's journal: intended while it waits, settled with the answer as it was given. So it survives restarts, can
+ * be answered whether or not its run is in memory, and is answered once (P1, P2).
+ */
+export interface Questions {
+  /**
+   * Asks, or goes on waiting, or takes the answer that was given meanwhile. Calls `settle` once, in the same stretch in which a new answer is recorded (P5). Not
+   * any more when `signal` aborts: a cancellation withdraws the question, a suspension leaves it open for the next process.
+   */
+  ask<T>(
+    log: RunLog,
+    step: AskedStep,
+    question: Question<T>,
+    settle: (outcome: StepOutcome<T>) => void,
+    signal: AbortSignal,
+  ): void
+  /** Resolves when the answer is on disk. Errors: `STEP_UNKNOWN`, `STEP_SETTLED`, `ANSWER_INVALID`, `RUN_NOT_FOUND`, `VALUE_NOT_STORABLE`. */
+  answer(runId: string, id: string, value: unknown): Promise<void>
+  /** Whether the question is open and its run in memory. */
+  isOpen(runId: string, id: string): boolean
+  /** A run was let go of: its records can be written by whoever answers. */
+  readonly onReleased: () => void
+}
+
+export interface AskedStep {
+  /** Names the question within its run. */
+  readonly key: string
+  readonly name: string
+  /** The checkpoint that the run is in; empty for a machine. */
+  readonly checkpoint: string
+  /** What else is recorded with it. */
+  readonly data?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** What is recorded of a question. */
+export const QuestionData = z.looseObject({
+  text: z.string(),
+  schema: z.record(z.string(), z.unknown()),
+  call: z.object({ name: z.string(), arguments: z.string() }).optional(),
+  refused: z.string().optional(),
+})
+
+export const questionKinds: readonly QuestionKind[] = ['approval', 'question', 'doubt', 'limit']
+export const isQuestion = ({ kind }: StepRecord): boolean => (questionKinds as readonly string[]).includes(kind)
+
+interface OpenQuestion {
+  answer(value: unknown): Promise<void>
+}
+
+export interface QuestionsOptions {
+  /** Asked for when it is used: they hold the questions too. */
+  readonly services: () => Services
+  /** Brings the run of a machine into memory. */
+  readonly activate: (runId: string) => Promise<unknown>
+}
+
+const toPlace = (runId: string, id: string): string => `${runId}\0${id}`
+
+export function createQuestions({ services: toServices, activate }: QuestionsOptions): Questions {
+  const emit = (event: EmittedEvent): void => toServices().emit(event)
+  const now = (): number => toServices().now()
+  const open = new Map<string, OpenQuestion>()
+  const waiting = new Set<() => void>()
+
+  const onChange = (): void => {
+    for (const resume of [...waiting]) resume()
+    waiting.clear()
+  }
+  const changed = (): Promise<void> => new Promise((resolve) => waiting.add(resolve))
+
+  const ask: Questions['ask'] = (log, step, question, settle, signal) => {
+    const { key, name, checkpoint } = step
+    const place = toPlace(log.id, key)
+    const about = { runId: log.id, checkpoint, key, kind: question.kind, name }
+    let isClosed = false
+
+    const record = (attempt: number, startedAt: number, refused?: string): StepRecord => ({
+      kind: question.kind,
+      name,
+      status: 'intended',
+      attempt,
+      startedAt,
+      data: { ...step.data, text: question.text, schema: question.schema, call: question.call, refused },
+    })
+    const put = (next: StepRecord): void => {
+      log.putStep(key, next)
+      const index = questionKey(log.id, key)
+      log.stage(
+        next.status === 'intended' ? { type: 'put', key: index, value: encodeRecord(index, null) } : { type: 'del', key: index },
+      )
+    }
+    const close = (): void => {
+      if (isClosed) return
+      isClosed = true
+      open.delete(place)
+      signal.removeEventListener('abort', withdraw)
+      onChange()
+    }
+    function withdraw(): void {
+      close()
+      const current = log.step(key)
+      if (isSuspension(signal) || current?.status !== 'intended') return
+      put({ ...current, status: 'error', endedAt: now(), error: toRecordedError(toAborted('The question', signal)) })
+      emit({ type: 'question.withdrawn', ...about })
+    }
+    const wait = (current: StepRecord): void => {
+      open.set(place, {
+        async answer(value) {
+          toStorable(value)
+          const parsed = await question.parse(value)
+          if (isClosed) throw toStepUnknown(log.id, key)
+          if (!parsed.ok) throw toAnswerInvalid(log.id, key, parsed.message)
+          close()
+          put({ ...current, status: 'ok', endedAt: now(), value })
+          emit({ type: 'question.answered', ...about })
+          settle({ status: 'ok', value: parsed.value })
+          await log.commit() // P1
+        },
+      })
+      onChange()
+    }
+
+    if (signal.aborted) return
+    signal.addEventListener('abort', withdraw, { once: true })
+    const known = log.step(key)
+    if (known?.status === 'intended') return wait(known)
+    const begin = (refused?: string): void => {
+      const next = record((known?.attempt ?? 0) + 1, now(), refused)
+      put(next)
+      log.commit().catch(() => {}) // whoever follows the run's commits hears of it
+      emit({ type: 'question.asked', ...about, text: question.text })
+      wait(next)
+    }
+    if (known?.status !== 'ok') return begin()
+    // Given while nobody was here to check it in full.
+    const take = async (): Promise<void> => {
+      const parsed = await question.parse(known.value)
+      if (isClosed || signal.aborted) return
+      if (!parsed.ok) return begin(parsed.message)
+      close()
+      settle({ status: 'ok', value: parsed.value })
+    }
+    take().catch((error: unknown) => settle({ status: 'error', error }))
+  }
+
+  /** Answers a question whose run is not in memory. */
+  const answerOnDisk = async (runId: string, id: string, value: unknown): Promise<void> => {
+    const log = await openRunLog(toServices(), runId)
+    const current = await log?.loadStep(id)
+    if (log === undefined) throw toNotFound(runId)
+    assertOpen(runId, id, current, value)
+    const { schema } = parseRecorded(QuestionData, current.data, runId, `question \`${id}\``)
+    const issue = checkBySchema(schema, value)
+    if (issue !== undefined) throw toAnswerInvalid(runId, id, issue)
+    log.putStep(id, { ...current, status: 'ok', endedAt: now(), value })
+    log.stage({ type: 'del', key: questionKey(runId, id) })
+    await log.commit()
+    emit({ type: 'question.answered', runId, checkpoint: '', key: id, kind: current.kind, name: current.name })
+  }
+
+  return {
+    ask,
+    isOpen: (runId, id) => open.has(toPlace(runId, id)),
+    onReleased: onChange,
+    async answer(runId, id, value) {
+      toStorable(value)
+      const services = toServices()
+      for (;;) {
+        const question = open.get(toPlace(runId, id))
+        if (question !== undefined) return question.answer(value)
+        const next = changed()
+        const head = await loadHead(services.store, runId)
+        if (head === undefined) throw toNotFound(runId)
+        const log = await openRunLog(services, runId)
+        assertOpen(runId, id, await log?.loadStep(id), value)
+        if (head.endedAt !== undefined && head.status !== 'failed') throw toStepUnknown(runId, id)
+        try {
+          if (head.kind === 'machine') {
+            await activate(runId)
+          } else {
+            return await services.claims.briefly(runId, () => answerOnDisk(runId, id, value))
+          }
+        } catch (error) {
+          if (!isPerdureError(error, 'RUN_CONFLICT')) throw error
+        }
+        // Its run is in memory, and has not come to the question yet.
+        if (!open.has(toPlace(runId, id))) await next
+        if (services.closing.aborted) throw services.closing.reason
+      }
+    },
+  }
+}
+
+/** Errors: `STEP_UNKNOWN`, `STEP_SETTLED`. */
+function assertOpen(run: string, id: string, record: StepRecord | undefined, value: unknown): asserts record is StepRecord {
+  if (record === undefined || !isQuestion(record)) throw toStepUnknown(run, id)
+  if (record.status === 'error') throw toStepUnknown(run, id)
+  if (record.status === 'ok') throw toStepSettled(run, id, record, isDeepStrictEqual(record.value, value))
+}
+
+/** What is wrong with an answer, as far as its JSON Schema tells. */
+function checkBySchema(schema: Readonly<Record<string, unknown>>, value: unknown): string | undefined {
+  let checked: z.ZodType
+  try {
+    checked = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]) // made by `z.toJSONSchema`, or written in its form
+  } catch {
+    return undefined // what it cannot express is checked by the code that asked
+  }
+  const result = checked.safeParse(value)
+  return result.success ? undefined : z.prettifyError(result.error)
+}

@@ -1,0 +1,101 @@
+import { z } from 'zod'
+import type { DoubtPolicy, Recovery, RecoveryContext } from '../actors/doubt.ts'
+import type { ParsedAnswer, Question } from '../actors/question.ts'
+import type { StepDescription, StepOutcome } from '../actors/step.ts'
+import { toMessage } from '../errors.ts'
+import type { RunLog } from '../persistence/run-log.ts'
+import type { DoubtResolution } from '../persistence/run-record.ts'
+import type { Services } from './services.ts'
+
+/** What became of a step in doubt: its outcome, or that it is to be executed. */
+export interface DoubtResult<T> {
+  readonly outcome?: StepOutcome<T> | undefined
+  /** `undefined`: the outside world says that it had not begun. */
+  readonly resolution?: DoubtResolution | undefined
+}
+
+/** What a person may say about a step in doubt. */
+export type DoubtAnswer = { readonly result: unknown } | { readonly error: string } | { readonly retry: true }
+
+const Answer = z.union([
+  z.strictObject({ result: z.unknown() }),
+  z.strictObject({ error: z.string() }),
+  z.strictObject({ retry: z.literal(true) }),
+])
+
+const answerSchema = {
+  anyOf: [
+    { type: 'object', properties: { result: {} }, required: ['result'], additionalProperties: false },
+    { type: 'object', properties: { error: { type: 'string' } }, required: ['error'], additionalProperties: false },
+    { type: 'object', properties: { retry: { const: true } }, required: ['retry'], additionalProperties: false },
+  ],
+}
+
+/** The key of the question about an attempt at a step that is in doubt. */
+export const doubtKey = (step: string, attempt: number): string => `${step}/doubt/${attempt}`
+
+/** Brings a step out of doubt, as its policy says (P3). After an abort of its signal what it resolves with means nothing. */
+export async function resolveDoubt<T>(
+  services: Services,
+  log: RunLog,
+  step: StepDescription & { readonly checkpoint: string },
+  { recover, onDoubt, report, toValue }: DoubtPolicy<T>,
+  context: RecoveryContext,
+): Promise<DoubtResult<T>> {
+  const recovery = recover === undefined ? ({ status: 'unknown' } as const) : await tryRecovery(recover, context)
+  if (recovery.status === 'notStarted') return {}
+  if (recovery.status === 'settled') {
+    const outcome: StepOutcome<T> =
+      'value' in recovery ? { status: 'ok', value: recovery.value } : { status: 'error', error: recovery.error }
+    return { outcome, resolution: 'recovered' }
+  }
+  if (context.signal.aborted) return {}
+  if (onDoubt === 'retry') return { resolution: 'retried' }
+  if (onDoubt === 'report') return { outcome: report(recovery.detail), resolution: 'reported' }
+  const answer = await askAbout(services, log, step, context, recovery.detail)
+  if ('retry' in answer) return { resolution: 'retried' }
+  const outcome: StepOutcome<T> =
+    'error' in answer ? { status: 'error', error: new Error(answer.error) } : { status: 'ok', value: toValue(answer.result) }
+  return { outcome, resolution: 'answered' }
+}
+
+async function tryRecovery<T>(recover: NonNullable<DoubtPolicy<T>['recover']>, context: RecoveryContext): Promise<Recovery<T>> {
+  try {
+    return await recover(context)
+  } catch (error) {
+    return { status: 'unknown', detail: `Finding out failed: ${toMessage(error)}` }
+  }
+}
+
+/** Waits for a person, for as long as it takes. */
+async function askAbout(
+  { questions }: Services,
+  log: RunLog,
+  { key, name, kind, data, checkpoint }: StepDescription & { readonly checkpoint: string },
+  { attempt, signal }: RecoveryContext,
+  detail: string | undefined,
+): Promise<DoubtAnswer> {
+  const written = typeof data === 'object' && data !== null && 'arguments' in data ? String(data.arguments) : undefined
+  const question: Question<DoubtAnswer> = {
+    kind: 'doubt',
+    text: `The process ended while ${kind} \`${name}\` ran, and its outcome is not known. What did it come to?${detail === undefined ? '' : `\n${detail}`}`,
+    schema: answerSchema,
+    call: written === undefined ? undefined : { name, arguments: written },
+    parse(answer): ParsedAnswer<DoubtAnswer> {
+      const parsed = Answer.safeParse(answer)
+      if (!parsed.success) return { ok: false, message: 'Expected `{ result }`, `{ error }` or `{ retry: true }`' }
+      return { ok: true, value: parsed.data }
+    },
+  }
+  await log.loadStep(doubtKey(key, attempt)) // it may have been asked before a restart
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => resolve({ retry: true }), { once: true })
+    questions.ask(
+      log,
+      { key: doubtKey(key, attempt), name, checkpoint },
+      question,
+      (outcome) => (outcome.status === 'ok' ? resolve(outcome.value) : reject(outcome.error)),
+      signal,
+    )
+  })
+}
