@@ -3,6 +3,7 @@ import { PerdureError } from '../errors.ts'
 import type { Limits } from '../machines/limits.ts'
 import { toIssueLines, toIssues } from './issues.ts'
 import type { ModelSettings } from './model.ts'
+import { DEFAULT_MAX_REPAIRS } from './output-format.ts'
 import { toolNamePattern } from './tool.ts'
 import { toValueText } from './value-text.ts'
 
@@ -41,7 +42,9 @@ const TurnLimits = z.strictObject({ steps: count, tokens: count, costUsd: amount
  *   model request and while an answer streams. Default: no limit.
  * - `runLimits` is the same for all turns of a conversation, over restarts.
  * - `onLimit` is what happens there: `fail` (default) ends the turn with `LIMIT_REACHED`, `ask` waits until a person has extended the limit.
- * - `output` is a zod schema: the answer has to be JSON that fits. Default: any text.
+ * - `output` is a zod schema: the answer has to be JSON that fits, and is returned parsed. Default: any text.
+ * - `maxRepairs` is how often an answer that does not fit `output`, or the schema of its turn, is sent back to the model with what is wrong, from 0.
+ *   Each time is a model request. Default: 2.
  *
  * Any other key is refused. Use {@link parseProfile} for errors that say all that is wrong.
  */
@@ -66,10 +69,13 @@ export const Profile = z.strictObject({
   runLimits: TurnLimits.optional(),
   onLimit: z.enum(['fail', 'ask']).default('fail'),
   output: z.instanceof(z.ZodType, { error: 'Expected a zod schema' }).optional(),
+  maxRepairs: z.int('Expected an integer ≥ 0').min(0, 'Expected an integer ≥ 0').default(DEFAULT_MAX_REPAIRS),
 })
 
-/** A profile as it is written down: see the schema of the same name. */
-export type Profile = z.input<typeof Profile>
+/** A profile as it is written down: see the schema of the same name. `Output` is the type of its `output`: without one, answers are text. */
+export type Profile<Output extends z.ZodType | undefined = undefined> = Omit<z.input<typeof Profile>, 'output'> & {
+  readonly output?: Output | undefined
+}
 
 /** A profile that was checked, with its defaults filled in. */
 export type ParsedProfile = Readonly<z.output<typeof Profile>>

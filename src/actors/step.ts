@@ -52,7 +52,7 @@ export interface StepContext {
   readonly doubted: number
   /** The run that the step belongs to; empty without a runtime. */
   readonly runId: string
-  /** A folder for files of this step that outlive the process; removed with the run. Not created yet. Undefined without a runtime. */
+  /** A folder for files that the step needs to be found again; removed once it has settled. Not created yet. Undefined without a runtime. */
   readonly directory?: string | undefined
   /** Tells what happens meanwhile; observers see it, nothing records it. */
   readonly progress: (progress: unknown) => void

@@ -52,7 +52,8 @@ export function readArguments<Schema extends z.ZodType>(
   }
 }
 
-function parseJson(text: string): unknown {
+/** JSON as a model wrote it. Throws when it is none, or has a key `__proto__`. */
+export function parseJson(text: string): unknown {
   return JSON.parse(text, (key, value: unknown) => {
     if (key === '__proto__') throw new SyntaxError('the key `__proto__` is not allowed')
     return value

@@ -32,8 +32,8 @@ export interface ToolContext {
   /** Tells those who watch the run how far it is: any storable value. Nothing records it. */
   readonly progress: (value: unknown) => void
   /**
-   * A folder for files of this call that outlive the process; removed with the run. It is for the tool to create. Undefined when the
-   * agent is not durable.
+   * A folder for files that a call needs to be found again after a crash. It is for the tool to create, and removed once the call has settled. Undefined
+   * when the agent is not durable.
    */
   readonly directory?: string | undefined
 }

@@ -64,8 +64,10 @@ export interface AgentContext {
   /** What this turn used, and all turns. */
   readonly turnSpent?: Spent | undefined
   readonly runSpent?: Spent | undefined
-  /** The limit that the turn came to, or the time that is up. */
+  /** The limit that the turn came to, and that a person is asked about. */
   readonly reached?: ReachedLimit | undefined
+  /** The time of this turn is up. */
+  readonly turnTimeUp?: ReachedLimit | undefined
   /** The time of all turns is up. */
   readonly runTimeUp?: ReachedLimit | undefined
   /** How often a limit was reached in this turn, for the key of the question. */

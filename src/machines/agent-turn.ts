@@ -70,7 +70,7 @@ export function readRemaining(context: AgentContext): Pick<Limits, 'tokens' | 'c
 export function readReached(context: AgentContext): ReachedLimit | undefined {
   const { turn, run } = spentOf(context)
   return (
-    context.reached ??
+    context.turnTimeUp ??
     context.runTimeUp ??
     findReached('turn', context.limits, turn) ??
     findReached('run', context.runLimits, run)
@@ -127,7 +127,15 @@ export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentC
 export function limitTurn(context: AgentContext, given: TurnLimits): Partial<AgentContext> {
   const { limits, runLimits, onLimit } = 'limits' in given || 'runLimits' in given ? given : context
   const maxSteps = given.maxSteps ?? context.maxSteps
-  return { maxSteps, maxParallel: given.maxParallel ?? context.maxParallel, limits, runLimits, onLimit, reached: undefined }
+  return {
+    maxSteps,
+    maxParallel: given.maxParallel ?? context.maxParallel,
+    limits,
+    runLimits,
+    onLimit,
+    reached: undefined,
+    turnTimeUp: undefined,
+  }
 }
 
 export function toAgentError(error: unknown): AgentError {

@@ -121,7 +121,7 @@ export const agentMachine = setup({
       if (event.type !== 'limit.time') return {}
       const { scope, max } = event
       const reached = { limit: 'wallTimeMs', scope, max, spent: max } as const
-      return scope === 'run' ? { runTimeUp: reached } : { reached }
+      return scope === 'run' ? { runTimeUp: reached } : { turnTimeUp: reached }
     }),
     queuePrompt: assign(({ context, event }) => {
       if (event.type !== 'prompt') return {}
@@ -212,14 +212,16 @@ export const agentMachine = setup({
     }),
     extendLimit: enqueueActions(({ enqueue, context }, by: Limits) => {
       const scope = context.reached?.scope
-      if (scope === 'run') enqueue.assign({ runLimits: raiseLimits(context.runLimits, by), runTimeUp: undefined })
+      if (scope === 'run') enqueue.assign({ runLimits: raiseLimits(context.runLimits, by) })
       else enqueue.assign({ limits: raiseLimits(context.limits, by) })
       const timeMs = by.wallTimeMs
-      if (context.reached?.limit === 'wallTimeMs' && scope !== undefined && timeMs !== undefined)
+      if (context.reached?.limit === 'wallTimeMs' && scope !== undefined && timeMs !== undefined) {
+        enqueue.assign(scope === 'run' ? { runTimeUp: undefined } : { turnTimeUp: undefined })
         enqueue.raise(
           { type: 'limit.time', scope, max: (context.reached.max ?? 0) + timeMs },
           { id: scope === 'run' ? RUN_TIME : TURN_TIME, delay: timeMs },
         )
+      }
       enqueue.assign({ reached: undefined, isAgain: true })
     }),
     /** Whoever began it with a prompt hears of the failure. */
@@ -477,6 +479,7 @@ export const agentMachine = setup({
         steer: { actions: 'steer' },
         interrupt: { actions: 'steer' },
         abort: { target: 'failed', actions: 'rememberAbort' },
+        'limit.time': { actions: 'rememberTime' },
       },
     },
     failed: {

@@ -1,3 +1,5 @@
+import type { z } from 'zod'
+import { provideOutput } from '../actors/output-check.ts'
 import type { AgentContext, AgentEvent, AgentInput, AgentMachine } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
@@ -11,6 +13,8 @@ import { watchTurns } from './turn.ts'
 /** What the owner of an activation hears while a turn is executed. */
 interface TurnHandlers {
   readonly checkpoint: string
+  /** The form that the turn was asked to answer in. */
+  readonly output: z.ZodType | undefined
   readonly onText: (delta: string) => void
   readonly onDoubt: (doubt: ResolvedDoubt) => void
   /** A call has settled, or an attempt at it was billed in vain. */
@@ -21,7 +25,7 @@ interface TurnHandlers {
 
 /** An agent's machine in memory, each of whose commits carries its state. */
 export interface Activation {
-  readonly agent: Agent
+  readonly agent: Agent<unknown>
   readonly context: AgentContext
   /** Sends `event`, if any, and resolves when the turn has ended. Errors: those of the store, and that of {@link Activation.stop}. */
   run(handlers: TurnHandlers, event: AgentEvent | undefined): Promise<void>
@@ -39,7 +43,7 @@ export interface Activation {
 /** Where an agent starts from: what was recorded of it, or a conversation. */
 export type AgentOrigin = { readonly record: ActorRecord } | { readonly input: AgentInput }
 
-export function activate(services: Services, log: RunLog, agent: Agent, origin: AgentOrigin): Activation {
+export function activate(services: Services, log: RunLog, agent: Agent<unknown>, origin: AgentOrigin): Activation {
   let turn: { readonly handlers: TurnHandlers; readonly ended: PromiseWithResolvers<void> } | undefined
 
   const breakOff = (error: unknown): void => {
@@ -73,6 +77,7 @@ export function activate(services: Services, log: RunLog, agent: Agent, origin: 
       if (status !== 'active') throw toCorrupt(log.id, `its machine is ${status} and takes no more events`)
       const ended = Promise.withResolvers<void>()
       turn = { handlers, ended }
+      provideOutput(actor.system, handlers.output)
       if (event === undefined) turns.arm()
       durable.start()
       if (event !== undefined) {

@@ -1,38 +1,53 @@
 import { createActor, createMachine } from 'xstate'
+import type { z } from 'zod'
 import { fromApprovals, needsApproval } from '../actors/approval-actor.ts'
 import { createDirectHost } from '../actors/direct-host.ts'
 import { fromLimits } from '../actors/limit-actor.ts'
-import type { Model, ToolSchema } from '../actors/model.ts'
+import type { Model, ModelRequest, ToolSchema } from '../actors/model.ts'
 import { fromModel } from '../actors/model-actor.ts'
 import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
+import { fromOutputCheck, provideOutput } from '../actors/output-check.ts'
+import { toOutputFormat } from '../actors/output-format.ts'
 import { type ParsedProfile, type Profile, parseProfile } from '../actors/profile.ts'
 import { isModelProgress } from '../actors/progress.ts'
 import { provideSteps } from '../actors/step.ts'
 import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
-import { type AgentMachine, agentMachine, readAnswer, type TurnLimits } from '../machines/agent.ts'
+import { type AgentMachine, agentMachine, type OutputFormat, readAnswer, type TurnLimits } from '../machines/agent.ts'
 import { tell } from './listener.ts'
 import { createQueue } from './queue.ts'
 import { addSpend, NO_SPEND, type Spend, toLostSpend, toSpend } from './spend.ts'
-import { fromAgentError, type TurnOptions, type TurnResult, toAborted, toCheckpointName, watchTurns } from './turn.ts'
+import {
+  type AnyTurnOptions,
+  fromAgentError,
+  type TurnFunction,
+  type TurnResult,
+  toAborted,
+  toCheckpointName,
+  watchTurns,
+} from './turn.ts'
+import { readTurn, toTurnFunction } from './turn-output.ts'
 
 /** What an agent is built with. Without `model`, it asks an OpenAI-compatible service; the options of {@link openaiModel} say which. */
 export interface AgentOptions extends ToolboxOptions, Omit<OpenAIModelOptions, 'sleep' | 'random' | 'now'> {
   readonly model?: Model | undefined
 }
 
-/** A vanilla agent: a machine with its model and tools. Nothing of it survives the process; `runtime.durable(agent)` does. */
-export interface Agent {
+/**
+ * A vanilla agent: a machine with its model and tools. Nothing of it survives the process; `runtime.durable(agent)` does. `Output` is what its answers are:
+ * text, or what its profile's `output` says.
+ */
+export interface Agent<Output = string> {
   readonly profile: ParsedProfile
   /** The agent as an XState machine, its slots filled: for `createActor`, the inspector, or as a child of your own machine. */
   readonly machine: AgentMachine
   readonly tools: readonly Tool[]
   /**
    * Runs one turn and resolves with its answer. The conversation goes on from turn to turn; a second call waits for the first.
-   * Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED`.
+   * Errors: `MODEL_*`, `MAX_STEPS`, `OUTPUT_INVALID`, `ABORTED`.
    */
-  run(prompt: string, options?: TurnOptions): Promise<TurnResult>
+  readonly run: TurnFunction<Output>
 }
 
 /**
@@ -47,8 +62,15 @@ export interface Agent {
  * const { output } = await agent.run('How many lines has README.md?')
  * ```
  */
-export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent {
+export function buildAgent<Schema extends z.ZodType>(
+  profile: Profile<Schema> & { readonly output: Schema },
+  options?: AgentOptions,
+): Agent<z.output<Schema>>
+export function buildAgent(profile: Profile, options?: AgentOptions): Agent
+export function buildAgent(profile: Profile<z.ZodType | undefined>, options?: AgentOptions): Agent<unknown>
+export function buildAgent(profile: Profile<z.ZodType | undefined>, options: AgentOptions = {}): Agent<unknown> {
   const parsed = parseProfile(profile)
+  const own = parsed.output
   const tools = buildTools(parsed.allowedTools, options)
   const model = options.model ?? lazily(() => openaiModel(options))
   // Of its own id: several agents are several machines, for a runtime and for an inspector.
@@ -62,8 +84,14 @@ export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent 
       tool: fromTools(tools),
       approval: fromApprovals(tools),
       limit: fromLimits(),
+      check: fromOutputCheck(own),
     },
-    guards: { needsApproval: (_, call) => needsApproval(tools, call) },
+    guards: {
+      needsApproval: (_, call) => needsApproval(tools, call),
+      // The profile's form is the agent's, as its tools are: a run that is taken up after a deploy has the new one.
+      hasFormat: ({ context }) => context.output !== undefined || own !== undefined,
+      mayRepair: ({ context }) => (context.repairs ?? 0) < (context.output?.maxRepairs ?? parsed.maxRepairs),
+    },
   })
   const queue = createQueue()
   let conversation: PlainConversation | undefined
@@ -71,12 +99,14 @@ export function buildAgent(profile: Profile, options: AgentOptions = {}): Agent 
     profile: parsed,
     machine,
     tools,
-    run: (prompt, turnOptions = {}) =>
-      queue(() => {
+    run: toTurnFunction((prompt, turnOptions = {}) => {
+      const turn = queue(async () => {
         assertPrompt(prompt)
         conversation ??= createPlainConversation(machine, parsed)
         return conversation.run(prompt, turnOptions)
-      }),
+      })
+      return readTurn(parsed, turnOptions, turn)
+    }),
   }
 }
 
@@ -89,10 +119,22 @@ export const toTurnLimits = ({ maxSteps, maxParallel, limits, runLimits, onLimit
   onLimit,
 })
 
+/** The form of a turn's answer as the machine and the model are told; nothing when it is any text. */
+export function toFormat({ maxRepairs }: ParsedProfile, output: z.ZodType | undefined): { readonly output?: OutputFormat } {
+  return output === undefined ? {} : { output: toOutputFormat(output, maxRepairs) }
+}
+
 /** Everything of a model request but the conversation. */
-export function toRequest(profile: ParsedProfile, tools: readonly Tool[]) {
+export function toRequest(
+  profile: ParsedProfile,
+  tools: readonly Tool[],
+  output = profile.output,
+): Omit<ModelRequest, 'messages'> {
+  const { model, systemPrompt, settings = {} } = profile
   const schemas: ToolSchema[] = tools.map(({ name, description, parameters }) => ({ name, description, parameters }))
-  return { model: profile.model, systemPrompt: profile.systemPrompt, settings: profile.settings ?? {}, tools: schemas }
+  const { output: format } = toFormat(profile, output)
+  const form = format === undefined ? {} : { output: { name: format.name, schema: format.schema } }
+  return { model, systemPrompt, settings, tools: schemas, ...form }
 }
 
 export function assertPrompt(prompt: unknown): asserts prompt is string {
@@ -109,11 +151,11 @@ function lazily(open: () => Model): Model {
 }
 
 interface PlainConversation {
-  run(prompt: string, options: TurnOptions): Promise<TurnResult>
+  run(prompt: string, options: AnyTurnOptions): Promise<TurnResult>
 }
 
 function createPlainConversation(machine: AgentMachine, profile: ParsedProfile): PlainConversation {
-  let options: TurnOptions = {}
+  let options: AnyTurnOptions = {}
   let spend: Spend = NO_SPEND
   let turn = Promise.withResolvers<void>()
 
@@ -143,7 +185,8 @@ function createPlainConversation(machine: AgentMachine, profile: ParsedProfile):
       const onAbort = (): void => actor.send({ type: 'abort' })
       signal?.addEventListener('abort', onAbort, { once: true })
       turns.arm()
-      actor.send({ type: 'prompt', text: prompt })
+      provideOutput(actor.system, options.output)
+      actor.send({ type: 'prompt', text: prompt, ...toFormat(profile, options.output) })
       await turn.promise.finally(() => signal?.removeEventListener('abort', onAbort))
       const { context } = actor.getSnapshot()
       if (context.error !== undefined) throw fromAgentError(context.error)

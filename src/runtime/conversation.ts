@@ -15,7 +15,7 @@ import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { addSpend, NO_SPEND, Spend, sumSpend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
-import { fromAgentError, type TurnOptions, toAborted } from './turn.ts'
+import { type AnyTurnOptions, fromAgentError, toAborted } from './turn.ts'
 import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
 import { startTurn } from './turn-start.ts'
 
@@ -28,8 +28,8 @@ import { startTurn } from './turn-start.ts'
 export type CheckpointStrategy = 'turn' | 'calls'
 
 /** A turn to execute. */
-export interface TurnPlan extends TurnOptions {
-  readonly agent: Agent
+export interface TurnPlan extends AnyTurnOptions {
+  readonly agent: Agent<unknown>
   readonly strategy: CheckpointStrategy
   readonly turn: number
   readonly checkpoint: string
@@ -230,6 +230,7 @@ async function open(
         await current.run(
           {
             checkpoint,
+            output: plan.output,
             onText: (delta) => tell(plan.onText, delta),
             onDoubt: (doubt) => doubts.push(doubt),
             onSpend(spend) {

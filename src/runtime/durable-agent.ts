@@ -1,8 +1,9 @@
+import type { z } from 'zod'
 import type { ParsedProfile } from '../actors/profile.ts'
 import { type Agent, assertPrompt, toRequest } from './agent.ts'
 import type { CheckpointStrategy } from './conversation.ts'
 import { type Fingerprint, toFingerprint } from './fingerprint.ts'
-import type { TurnOptions, TurnResult } from './turn.ts'
+import type { TurnFunction, TurnOptions } from './turn.ts'
 
 /** How an agent is made durable. */
 export interface DurableOptions {
@@ -13,7 +14,7 @@ export interface DurableOptions {
   readonly checkpoint?: CheckpointStrategy | undefined
 }
 
-export interface SessionTurnOptions extends TurnOptions {
+export interface SessionTurnOptions<Output extends z.ZodType | undefined = undefined> extends TurnOptions<Output> {
   /**
    * Names the turn, for instance by the id of the message that caused it: asked for again, it is the same turn and its result
    * comes from the store. Without it turns are matched in order; see {@link Session}.
@@ -29,14 +30,14 @@ export interface SessionTurnOptions extends TurnOptions {
  * and so is everything after it. A chat, where the same words may mean a new message, names its turns (`{ id }`): those are
  * never matched by order.
  */
-export interface Session {
+export interface Session<Output = string> {
   /** The run that holds the conversation: `<profile.name>/<id>`. */
   readonly runId: string
   /**
    * Runs one turn; a second one waits for the first. When it resolves, the result is on disk. Errors: `MODEL_*`, `MAX_STEPS`,
    * `ABORTED`, `STORE_*`, `RUN_CORRUPT`; what had settled before is kept, and asking again goes on from there.
    */
-  run(prompt: string, options?: SessionTurnOptions): Promise<TurnResult>
+  readonly run: TurnFunction<Output, SessionTurnOptions>
   /**
    * A message of the user for the turn that is under way: it joins before the next model request. An answer that the model gives without having read it
    * is not the last. On disk when it resolves. (A turn of its own that comes after this one is {@link Session.run}, which waits for its turn.)
@@ -53,20 +54,20 @@ export interface Session {
 }
 
 /** An agent whose turns survive the process. */
-export interface DurableAgent {
+export interface DurableAgent<Output = string> {
   readonly profile: ParsedProfile
   /**
    * Runs one turn. In a flow it is a checkpoint of that flow, named `<profile.name>`, `<profile.name>_2`, …; outside of one it is a
    * turn of the session `main`. When it resolves, the result is on disk. Errors: `MODEL_*`, `MAX_STEPS`, `ABORTED`, `STORE_*`,
    * `RUN_CORRUPT`, and `STEP_NESTED` inside of `flow.step`.
    */
-  run(prompt: string, options?: TurnOptions): Promise<TurnResult>
+  readonly run: TurnFunction<Output>
   /** A conversation of its own, by id. */
-  session(id: string): Session
+  session(id: string): Session<Output>
 }
 
 /** What a turn of `agent` with this prompt is compared by. */
-export function toTurnFingerprint(agent: Agent, prompt: string): Fingerprint {
+export function toTurnFingerprint(agent: Agent<unknown>, prompt: string, output?: z.ZodType): Fingerprint {
   assertPrompt(prompt)
-  return toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools) })
+  return toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools, output) })
 }

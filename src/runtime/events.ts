@@ -18,7 +18,7 @@ export interface Receipt {
 export type CheckpointReason = 'new' | 'resumed' | 'retried' | 'changed' | 'after-change' | 'no-cache'
 
 /** The part of a turn that differs from its record. */
-export type ChangedPart = 'prompt' | 'system prompt' | 'model' | 'tools' | 'settings'
+export type ChangedPart = 'prompt' | 'system prompt' | 'model' | 'tools' | 'settings' | 'output'
 
 type Common = { readonly runId: string; readonly time: number }
 type Checkpoint = Common & { readonly checkpoint: string; readonly kind: 'turn' | 'step' }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import type { ModelSettings, ToolSchema } from '../actors/model.ts'
+import type { ModelRequest, ModelSettings, ToolSchema } from '../actors/model.ts'
 import { toStorable } from '../persistence/storable.ts'
 import type { ChangedPart } from './events.ts'
 
@@ -14,8 +14,10 @@ export const Fingerprint = z.strictObject({
   model: z.string(),
   tools: z.string(),
   settings: z.string(),
+  /** The form of the answer, as JSON Schema; a turn whose answer is any text has none. */
+  output: z.string().optional(),
 })
-export type Fingerprint = Readonly<Record<ChangedPart, string>>
+export type Fingerprint = Readonly<z.output<typeof Fingerprint>>
 
 /**
  * A text for what `toStorable` made: equal data gives equal text, in whatever order its keys were written, and other data another.
@@ -47,6 +49,7 @@ export function toFingerprint(turn: {
   readonly model: string
   readonly tools: readonly ToolSchema[]
   readonly settings: ModelSettings
+  readonly output?: ModelRequest['output']
 }): Fingerprint {
   const tools = turn.tools.map(({ name, description, parameters }) => ({ name, description, parameters }))
   return {
@@ -55,10 +58,11 @@ export function toFingerprint(turn: {
     model: turn.model,
     tools: toHash(tools),
     settings: toHash(turn.settings),
+    ...(turn.output === undefined ? {} : { output: toHash(turn.output.schema) }),
   }
 }
 
 /** The parts in which two turns differ. */
 export function compareFingerprints(recorded: Fingerprint, current: Fingerprint): readonly ChangedPart[] {
-  return (Object.keys(current) as ChangedPart[]).filter((part) => recorded[part] !== current[part]) // keys of a Fingerprint
+  return Fingerprint.keyof().options.filter((part) => recorded[part] !== current[part])
 }

@@ -1,4 +1,4 @@
-import { PerdureError } from '../errors.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import { headsWithin, toRunId } from '../persistence/keys.ts'
 import { loadHead, openRunLog, type RunLog } from '../persistence/run-log.ts'
 import { FlowHead } from './attempt.ts'
@@ -50,36 +50,26 @@ export async function cancelFlow(
     if (head?.status === 'running') throw failure // the store, or the process, came to its end first
     throw toEnded(id)
   }
-  const release = services.claims.claim(id)
-  const inbox = inboxes.open(id)
-  try {
+  await services.claims.briefly(id, async () => {
     const log = await openRunLog(services, id)
     if (log === undefined) throw toNotFound(id)
-    if (log.head.kind !== 'flow')
-      throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is the ${log.head.kind} \`${log.head.name}\`, not a flow.`, {
+    const { kind, name, endedAt } = log.head
+    if (kind !== 'flow')
+      throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is the ${kind} \`${name}\`, not a flow.`, {
         details: { run: id },
       })
-    if (log.head.endedAt !== undefined) throw toEnded(id)
-    await inbox.end(() => recordCancellation(services, log, error))
-    services.emit({
-      type: 'run.failed',
-      runId: id,
-      name: log.head.name,
-      durationMs: 0,
-      receipt: createReceiptBook().receipt,
-      error,
-    })
-  } finally {
-    inbox.close()
-    release()
-  }
+    if (endedAt !== undefined) throw toEnded(id)
+    await inboxes.end(id, () => recordCancellation(services, log, error))
+    const { receipt } = createReceiptBook()
+    services.emit({ type: 'run.failed', runId: id, name, durationMs: 0, receipt, error })
+  })
 }
 
 /** Records that a flow was cancelled, which nobody executes any more. Its conversations first: whoever reads that it is cancelled finds them stopped. */
 export async function recordCancellation(services: Services, log: RunLog, error: PerdureError): Promise<void> {
   const { store, now } = services
   for await (const [key] of store.entries(headsWithin(log.id))) {
-    const conversation = await openRunLog(services, toRunId(key))
+    const conversation = await openReadable(services, toRunId(key))
     if (conversation === undefined || !isOf(log.id, conversation)) continue
     await services.files?.remove(conversation.id) // commands that outlived their process
     const withdrawn = await withdrawQuestions(services, conversation, error)
@@ -93,6 +83,16 @@ export async function recordCancellation(services: Services, log: RunLog, error:
   const data: FlowHead = { ...head, reason: typeof reason === 'string' ? reason : undefined }
   log.update({ status: 'cancelled', endedAt: now(), data })
   await log.commit()
+}
+
+/** A damaged run is none that could be stopped: it is in nobody's way. */
+async function openReadable(services: Services, id: string): Promise<RunLog | undefined> {
+  try {
+    return await openRunLog(services, id)
+  } catch (error) {
+    if (isPerdureError(error, 'RUN_CORRUPT')) return undefined
+    throw error
+  }
 }
 
 /** Whether it is a conversation of that flow. */

@@ -26,10 +26,12 @@ export interface FlowInboxes {
   takeMessages(runId: string): Promise<void>
   /** The run is being executed, until `close`. */
   open(runId: string): FlowInbox
+  /** Ends the run with `commit`: what was acknowledged before is dropped with `message.dropped`, what comes later is refused. */
+  end(runId: string, commit: () => Promise<void>): Promise<void>
 }
 
 export interface FlowInbox extends Mailbox {
-  /** Ends the run with `commit`: what was acknowledged before is dropped with `message.dropped`, what comes later is refused. */
+  /** See {@link FlowInboxes.end}. */
   end(commit: () => Promise<void>): Promise<void>
   close(): void
 }
@@ -79,8 +81,15 @@ export function createFlowInboxes({ store, committer, now, nextMessage, emit }: 
       emit({ type: 'message.dropped', runId, from, event })
     }
   }
+  const end: FlowInboxes['end'] = (runId, commit) =>
+    inTurn(runId, async () => {
+      await Promise.allSettled(writing.get(runId) ?? [])
+      await commit()
+      await drop(runId).catch(() => {}) // it is dropped at the next opening
+    })
 
   return {
+    end,
     async send(runId, event, eventId) {
       toStorable(event)
       // The writing is not part of the turn: what is sent together is written together.
@@ -116,12 +125,7 @@ export function createFlowInboxes({ store, committer, now, nextMessage, emit }: 
       open.set(runId, mailbox)
       return {
         ...mailbox,
-        end: (commit) =>
-          inTurn(runId, async () => {
-            await Promise.allSettled(writing.get(runId) ?? [])
-            await commit()
-            await drop(runId).catch(() => {}) // it is dropped at the next opening
-          }),
+        end: (commit) => end(runId, commit),
         close: () => void open.delete(runId),
       }
     },

@@ -5,7 +5,7 @@ import { type Attempt, createAttempt, FlowHead, toEnding } from './attempt.ts'
 import type { FlowFunction, FlowOptions, FlowScope } from './flow.ts'
 import { recordCancellation, toCancelled } from './flow-cancel.ts'
 import { createFlowContext } from './flow-context.ts'
-import { createFlowInboxes, type FlowInboxes } from './flow-inbox.ts'
+import type { FlowInboxes } from './flow-inbox.ts'
 import { createFlowTurns } from './flow-turns.ts'
 import { parseRecorded } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
@@ -48,7 +48,7 @@ export async function runFlow<TInput, TOutput>(
   services: Services,
   scopes: AsyncLocalStorage<FlowScope>,
   request: FlowRequest<TInput, TOutput>,
-  inboxes: FlowInboxes = createFlowInboxes(services),
+  inboxes: FlowInboxes,
 ): Promise<TOutput> {
   const { id, name, input, fn, options, cancelling } = request
   const { emit, now, closing } = services

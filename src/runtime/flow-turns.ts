@@ -2,12 +2,12 @@ import type { Agent } from './agent.ts'
 import type { Attempt } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { toTurnFingerprint } from './durable-agent.ts'
-import { compareFingerprints } from './fingerprint.ts'
 import type { Branch } from './flow-branch.ts'
 import { assertNotWithin, createQueue, type Queue } from './queue.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND } from './spend.ts'
-import { type TurnOptions, type TurnResult, toCheckpointName } from './turn.ts'
+import { type AnyTurnOptions, type TurnResult, toCheckpointName } from './turn.ts'
+import { findChanges, toOutput } from './turn-output.ts'
 import type { RecordedTurn } from './turn-record.ts'
 
 /**
@@ -15,7 +15,13 @@ import type { RecordedTurn } from './turn-record.ts'
  * `<flow run>/all.1/2/<profile.name>`.
  */
 export interface FlowTurns {
-  run(branch: Branch, agent: Agent, strategy: CheckpointStrategy, prompt: string, options: TurnOptions): Promise<TurnResult>
+  run(
+    branch: Branch,
+    agent: Agent<unknown>,
+    strategy: CheckpointStrategy,
+    prompt: string,
+    options: AnyTurnOptions,
+  ): Promise<TurnResult>
   /** Ends what is still in flight. What had settled is on disk when the promise resolves. */
   stop(): Promise<void>
 }
@@ -68,7 +74,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
   return {
     async run(branch, agent, strategy, prompt, options) {
       const { name } = agent.profile
-      const fingerprint = toTurnFingerprint(agent, prompt)
+      const fingerprint = toTurnFingerprint(agent, prompt, options.output)
       const id = `${attempt.runId}/${branch.path}${name}`
       const thread = threads.get(id) ?? createThread(id, name)
       threads.set(id, thread)
@@ -82,7 +88,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
         attempt.assertOpen(`Turn \`${checkpoint}\``)
         const conversation = await thread.open()
         const recorded = await conversation.turn(turn)
-        const changed = recorded === undefined ? [] : compareFingerprints(recorded.fingerprint, fingerprint)
+        const changed = recorded === undefined ? [] : await findChanges(recorded, fingerprint, toOutput(agent.profile, options))
         const reason = attempt.judge(recorded, minimum, changed.length > 0)
         if (reason === 'reuse') {
           thread.turns = turn
@@ -93,6 +99,7 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
           const { output, spend } = await conversation.execute({
             signal: options.signal,
             onText: options.onText,
+            output: options.output,
             agent,
             strategy,
             turn,

@@ -5,7 +5,7 @@ import type { RetryPolicy } from '../actors/retry.ts'
 import type { Agent } from './agent.ts'
 import type { CheckpointStrategy } from './conversation.ts'
 import type { Branch } from './flow-branch.ts'
-import type { TurnOptions, TurnResult } from './turn.ts'
+import type { AnyTurnOptions, TurnResult } from './turn.ts'
 
 /** What `flow.step` hands to its function. */
 export interface StepFunctionContext {
@@ -171,5 +171,5 @@ export interface FlowScope {
   assertNotInStep(what: string): void
   /** The branch of that run that the code is in. */
   branchOf(runId: string): Branch | undefined
-  runTurn(agent: Agent, strategy: CheckpointStrategy, prompt: string, options: TurnOptions): Promise<TurnResult>
+  runTurn(agent: Agent<unknown>, strategy: CheckpointStrategy, prompt: string, options: AnyTurnOptions): Promise<TurnResult>
 }

@@ -33,9 +33,10 @@ export async function settleByHand(services: Services, runId: string, key: strin
     const log = await openRunLog(services, runId)
     const record = await log?.loadStep(key)
     if (log === undefined || record === undefined) throw toStepUnknown(runId, key)
+    assertCanSettle(key, record)
     const settled = { ...record, endedAt: services.now(), aborted: undefined, resolution: 'answered' } as const
     if ('error' in outcome) log.putStep(key, { ...settled, ...toFailure(record, outcome.error) })
-    else log.putStep(key, { ...settled, status: 'ok', value: toValue(key, record, outcome.result), error: undefined })
+    else log.putStep(key, { ...settled, status: 'ok', value: toValue(record, outcome.result), error: undefined })
     await log.commit() // P1
   })
 }
@@ -49,13 +50,16 @@ async function readStep(services: Services, runId: string, key: string): Promise
 }
 
 /** What the step would have settled with. */
-function toValue(key: string, { kind, name, data }: StepRecord, result: unknown): unknown {
+function toValue({ kind, name, data }: StepRecord, result: unknown): unknown {
   if (kind === 'step') return result
-  if (kind === 'tool')
-    return toToolMessage(name, data, typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), false)
+  return toToolMessage(name, data, typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), false)
+}
+
+function assertCanSettle(key: string, { kind }: StepRecord): void {
+  if (kind === 'step' || kind === 'tool') return
   throw new PerdureError(
     'STEP_UNKNOWN',
-    `\`${key}\` is a ${kind} call: it is asked again when its run goes on, and cannot be settled by hand.`,
+    `\`${key}\` is of the kind \`${kind}\`, which cannot be settled by hand: it goes on when its run does.`,
   )
 }
 

@@ -142,6 +142,7 @@ export function createMachineActivation(
   let cutSnapshot = durableSnapshot
 
   function tellEnd(): void {
+    services.streams.end(id)
     const { name, status } = log.head
     const { error, reason } = readMachineHead(log.head)
     if (status === 'completed') services.emit({ type: 'machine.completed', runId: id, name })

@@ -370,13 +370,14 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       if (!isDone) await use(id, (activation) => activation.cancel(reason))
     },
     async takeMessages(id) {
+      // Before it is claimed: the flow may be about to be run.
+      if (!inMemory.has(id) && (await loadHead(store, id))?.kind === 'flow') return takeFlowMessages(id)
       try {
         await use(id, (activation) => activation.takeMessages())
       } catch (error) {
-        const isGone = isPerdureError(error, 'RUN_NOT_FOUND') || isPerdureError(error, 'RUN_ENDED')
-        if (!isGone && !isPerdureError(error, 'RUN_CONFLICT')) throw error
-        if (!isGone && (await loadHead(store, id))?.kind === 'flow') await takeFlowMessages(id)
-        else await dropMessages(id)
+        if (isPerdureError(error, 'RUN_NOT_FOUND') || isPerdureError(error, 'RUN_ENDED') || isPerdureError(error, 'RUN_CONFLICT'))
+          await dropMessages(id)
+        else throw error
       }
     },
     async stop() {

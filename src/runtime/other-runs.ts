@@ -9,17 +9,20 @@ import { withdrawQuestions } from './withdrawal.ts'
 
 /** What can be done from outside with the runs of flows and the conversations of agents. */
 export interface OtherRuns {
+  /** Whether this process executes the flow of that run. */
+  isFlowRunning(runId: string): boolean
   send(runId: string, event: EventObject, eventId: string | undefined): Promise<void>
   cancel(runId: string, reason: string | undefined): Promise<void>
 }
 
 export interface OtherRunsOptions {
   readonly services: Services
+  readonly isFlowRunning: (runId: string) => boolean
   readonly sendToFlow: (runId: string, event: EventObject, eventId: string | undefined) => Promise<void>
   readonly cancelFlow: (runId: string, reason: string | undefined) => Promise<void>
 }
 
-export function createOtherRuns({ services, sendToFlow, cancelFlow }: OtherRunsOptions): OtherRuns {
+export function createOtherRuns({ services, isFlowRunning, sendToFlow, cancelFlow }: OtherRunsOptions): OtherRuns {
   const isFlow = async (runId: string): Promise<boolean> => {
     const head = await loadHead(services.store, runId)
     if (head === undefined) throw toNotFound(runId)
@@ -38,8 +41,10 @@ export function createOtherRuns({ services, sendToFlow, cancelFlow }: OtherRunsO
     })
   }
   return {
+    isFlowRunning,
     async send(runId, event, eventId) {
-      if (await isFlow(runId)) await sendToFlow(runId, event, eventId)
+      // Two events that are sent one after the other stay so: nothing is read first.
+      if (isFlowRunning(runId) || (await isFlow(runId))) await sendToFlow(runId, event, eventId)
       else await sendToTurn(services.turns, runId, event)
     },
     async cancel(runId, reason) {

@@ -145,9 +145,11 @@ export function createQuestions({ services: toServices, activate }: QuestionsOpt
     const begin = (refused?: string): void => {
       const next = record((known?.attempt ?? 0) + 1, now(), refused)
       put(next)
-      log.commit().catch(() => {}) // whoever follows the run's commits hears of it
-      emit({ type: 'question.asked', ...about, text: question.text })
       wait(next)
+      log.commit().then(
+        () => isClosed || emit({ type: 'question.asked', ...about, text: question.text }),
+        () => {}, // whoever follows the run's commits hears of it
+      )
     }
     if (known?.status !== 'ok') return begin()
     // Given while nobody was here to check it in full.

@@ -170,6 +170,7 @@ export function toRun<TMachine extends AnyStateMachine>(
         throw new TypeError(
           `Expected \`id\` of an event to be a non-empty string, got \`${String(eventId)}\` (${typeof eventId})`,
         )
+      if (others.isFlowRunning(id)) return others.send(id, event, eventId)
       try {
         await runs.use(id, (activation) => activation.deliver(event, eventId))
       } catch (error) {

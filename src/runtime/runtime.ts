@@ -32,13 +32,14 @@ import type { Services } from './services.ts'
 import { type OpenSession, openSession, toSession } from './session.ts'
 import { createStreams } from './stream-hooks.ts'
 import { createTimerQueue } from './timer-queue.ts'
-import type { TurnResult } from './turn.ts'
+import type { AnyTurnOptions, TurnResult } from './turn.ts'
+import { readTurn, toTurnFunction } from './turn-output.ts'
 
 /** An open store and the runs that live in it. One process at a time has a store open. */
 export interface Runtime extends AsyncDisposable {
   readonly directory: string
   /** Makes an agent durable: the same `run`, and its turns survive the process. */
-  durable(agent: Agent, options?: DurableOptions): DurableAgent
+  durable<Output>(agent: Agent<Output>, options?: DurableOptions): DurableAgent<Output>
   /**
    * Names an ordinary async function, so that its runs are found again. Errors: `FLOW_DUPLICATE` when the name is taken.
    */
@@ -143,7 +144,12 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   }
 
   const retention = createHousekeeping(services, parts.retention)
-  const others = createOtherRuns({ services, sendToFlow: flowRuns.send, cancelFlow: flowRuns.cancel })
+  const others = createOtherRuns({
+    services,
+    isFlowRunning: flowRuns.isRunning,
+    sendToFlow: flowRuns.send,
+    cancelFlow: flowRuns.cancel,
+  })
   const machines = createMachines({
     services,
     registry,
@@ -170,11 +176,11 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   return {
     directory: store.location,
 
-    durable(agent, { checkpoint: strategy = 'calls' } = {}) {
+    durable<Output>(agent: Agent<Output>, { checkpoint: strategy = 'calls' }: DurableOptions = {}): DurableAgent<Output> {
       if (strategy !== 'calls' && strategy !== 'turn')
         throw new TypeError(`Expected \`checkpoint\` to be 'calls' or 'turn', got \`${String(strategy)}\` (${typeof strategy})`)
       const { profile } = agent
-      const session: DurableAgent['session'] = (id) => {
+      const session: DurableAgent<Output>['session'] = (id) => {
         assertOpen()
         const open = findSession(profile.name, id)
         return toSession(services, open, open.runId, agent, strategy)
@@ -182,16 +188,17 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       return {
         profile,
         session,
-        run(prompt, turnOptions = {}) {
+        run: toTurnFunction((prompt, turnOptions: AnyTurnOptions = {}) => {
           const scope = scopes.getStore()
           const run = async (): Promise<TurnResult> => {
             assertOpen()
             return scope === undefined
-              ? session('main').run(prompt, turnOptions)
+              ? findSession(profile.name, 'main').run(agent, strategy, prompt, turnOptions)
               : scope.runTurn(agent, strategy, prompt, turnOptions)
           }
-          return scope === undefined ? run() : unheard(run())
-        },
+          const turn = readTurn(profile, turnOptions, run())
+          return scope === undefined ? turn : unheard(turn)
+        }),
       }
     },
 

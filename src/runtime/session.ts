@@ -1,42 +1,49 @@
+import type { z } from 'zod'
 import type { Agent } from './agent.ts'
 import { NO_STANDING } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { type Session, type SessionTurnOptions, toTurnFingerprint } from './durable-agent.ts'
-import { compareFingerprints, type Fingerprint } from './fingerprint.ts'
+import type { Fingerprint } from './fingerprint.ts'
 import { assertNotWithin, createQueue } from './queue.ts'
 import { sendToTurn } from './running-turns.ts'
 import type { Services } from './services.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
+import { findChanges, readTurn, toOutput, toTurnFunction } from './turn-output.ts'
+
+type AnySessionTurnOptions = SessionTurnOptions<z.ZodType | undefined>
 
 /** A conversation that is shared by all who ask for its id. */
 export interface OpenSession {
-  run(agent: Agent, strategy: CheckpointStrategy, prompt: string, options: SessionTurnOptions): Promise<TurnResult>
+  /** `output` of the result is the text, whatever form it was asked for in. */
+  run(agent: Agent<unknown>, strategy: CheckpointStrategy, prompt: string, options: AnySessionTurnOptions): Promise<TurnResult>
   /** Drops the conversation from memory until the next turn, unless one is under way. False: it could not. */
   passivate(): boolean
   stop(): Promise<void>
 }
 
-export function toSession(
+export function toSession<Output>(
   { turns }: Pick<Services, 'turns'>,
   open: OpenSession,
   runId: string,
-  agent: Agent,
+  agent: Agent<Output>,
   strategy: CheckpointStrategy,
-): Session {
+): Session<Output> {
   return {
     runId,
-    run: (prompt, options = {}) => open.run(agent, strategy, prompt, options),
+    run: toTurnFunction((prompt, options: AnySessionTurnOptions = {}) =>
+      readTurn(agent.profile, options, open.run(agent, strategy, prompt, options)),
+    ),
     steer: (text) => sendToTurn(turns, runId, { type: 'steer', text }),
     interrupt: (text) => sendToTurn(turns, runId, { type: 'interrupt', text }),
   }
 }
 
 interface Request {
-  readonly agent: Agent
+  readonly agent: Agent<unknown>
   readonly strategy: CheckpointStrategy
   readonly prompt: string
   readonly fingerprint: Fingerprint
-  readonly options: SessionTurnOptions
+  readonly options: AnySessionTurnOptions
 }
 
 /** `onTurn` is called after each turn. */
@@ -77,12 +84,12 @@ export function openSession(
   }
 
   /** The recorded turn that is asked for; `undefined` when it is a new one. */
-  const match = async (conversation: Conversation, { fingerprint, options }: Request): Promise<number | undefined> => {
+  const match = async (conversation: Conversation, { agent, fingerprint, options }: Request): Promise<number | undefined> => {
     if (options.id !== undefined) return conversation.turnOfId(options.id)
     for (let turn = cursor + 1; turn <= conversation.turns; turn++) {
       const recorded = await conversation.turn(turn)
       if (recorded === undefined || recorded.id !== undefined) continue
-      const changed = compareFingerprints(recorded.fingerprint, fingerprint)
+      const changed = await findChanges(recorded, fingerprint, toOutput(agent.profile, options))
       if (changed.length === 0) return turn
       // The same words, cut off before a deploy changed the agent: to begin them anew would repeat what they had done.
       if (recorded.status === 'intended' && turn === conversation.turns && !changed.includes('prompt')) return turn
@@ -113,7 +120,7 @@ export function openSession(
   const runTurn: OpenSession['run'] = async (agent, strategy, prompt, options) => {
     assertNotWithin(runId, services.within.getStore())
     return queue(async () => {
-      const request: Request = { agent, strategy, prompt, options, fingerprint: toTurnFingerprint(agent, prompt) }
+      const request: Request = { agent, strategy, prompt, options, fingerprint: toTurnFingerprint(agent, prompt, options.output) }
       const follow = (turn: number): void => {
         if (options.id === undefined) cursor = turn
       }

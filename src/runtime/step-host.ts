@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { toNextDelay } from '../actors/attempt.ts'
 import { isModelProgress, isStepProgress } from '../actors/progress.ts'
 import type { StepContext, StepDescription, StepHost, StepOutcome, StepPolicy } from '../actors/step.ts'
@@ -111,7 +112,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       const settled = putOutcome(log, step.key, ended, outcome)
       observer.onSpend(spent)
       const error = settled.status === 'error' ? { error: settled.error } : {}
-      streams.settle(log.id, step.key, settled.status)
+      streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, resolution, ...error })
       settle(settled)
       await log.commit()
@@ -126,7 +127,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       const settled = putOutcome(log, step.key, outcome.status === 'error' ? { ...ended, aborted } : ended, outcome)
       const spent = toSpend({ ...ended, ...settled })
       const error = settled.status === 'error' ? { error: settled.error } : {}
-      streams.settle(log.id, step.key, settled.status)
+      streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
       observer.onSpend(spent)
       await log.commit()
@@ -222,6 +223,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       .finally(() => {
         inFlight.delete(running)
         services.running.delete(place)
+        streams.leave(log.id, step.key)
       })
     inFlight.add(running)
     services.running.add(place)
@@ -246,8 +248,12 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       suspension ??= reason
     },
     async drain(graceMs) {
-      if (inFlight.size > 0 && suspension === undefined)
-        await Promise.race([Promise.allSettled([...inFlight]), waitUntil(timers, timers.now() + graceMs)])
+      const done = new AbortController()
+      if (inFlight.size > 0 && suspension === undefined) {
+        const late = delay(graceMs, undefined, { signal: done.signal }).catch(() => {}) // real time: it is a bound, not a deadline of the run
+        await Promise.race([Promise.allSettled([...inFlight]), late])
+      }
+      done.abort()
       isOver = true
     },
   }

@@ -6,7 +6,7 @@ import { toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 
 /**
- * Where a step stands. `running`: this process executes it. `retrying`: it failed, and its next attempt has a time. `waiting`: for a person. `inDoubt`: it may have had
+ * Where a step stands. `running`: this process executes it. `retrying`: it failed, and its next attempt has a time. `waiting`: for a person, an event or a time. `inDoubt`: it may have had
  * its effect, and nobody knows: its process ended, or it was ended, while it ran. `ok`, `error`: it happened, and this is what it came to.
  */
 export type StepStatus = 'running' | 'retrying' | 'waiting' | 'inDoubt' | 'ok' | 'error'
@@ -46,6 +46,9 @@ export async function* listSteps(services: Services, runId: string): AsyncIterab
   }
 }
 
+/** Steps of flows that only wait. */
+const waits: ReadonlySet<string> = new Set(['sleep', 'wait'])
+
 /** What is kept among the steps and is none. */
 const notSteps: ReadonlySet<string> = new Set(['id'])
 
@@ -59,7 +62,7 @@ function toStatus(record: StepRecord, isRunning: boolean): StepStatus {
   if (record.status === 'ok') return 'ok'
   if (record.aborted === true) return 'inDoubt'
   if (record.status === 'error') return 'error'
-  if (isQuestion(record)) return 'waiting'
+  if (isQuestion(record) || waits.has(record.kind)) return 'waiting'
   if (record.retryAt !== undefined) return 'retrying'
   return isRunning ? 'running' : 'inDoubt'
 }

@@ -1,13 +1,15 @@
 import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
-import { toTurnLimits } from './agent.ts'
+import { toFormat, toTurnLimits } from './agent.ts'
 import type { TurnPlan } from './conversation.ts'
 import { type ActorRecord, toLeaving } from './durable-actor.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND, type Spend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
 import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
+
+type StoredAgent = ActorRecord & { readonly actor: { readonly context: AgentContext } }
 
 /** A machine that is where a turn begins, or where it was left. */
 export interface TurnStart {
@@ -36,8 +38,9 @@ export async function startTurn(
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
   const limits = toTurnLimits(agent.profile)
+  const format = toFormat(agent.profile, plan.output)
   // Written by a durable actor of an agent's machine, and its checksums are right.
-  const stored = (await log.loadSnapshot()) as (ActorRecord & { readonly actor: { readonly context: AgentContext } }) | undefined
+  const stored = (await log.loadSnapshot()) as StoredAgent | undefined
   const context = current?.context ?? stored?.actor.context
 
   const stopCurrent = async (): Promise<void> => current?.stop(toLeaving(log.id), toLeaving(log.id))
@@ -47,15 +50,27 @@ export async function startTurn(
     return activate(services, log, agent, stored === undefined ? { input: limits } : { record: stored })
   }
 
+  /** Taken up after a deploy, a turn answers in the form that it is asked for now. */
+  const reform = async (): Promise<Activation> => {
+    await stopCurrent()
+    const record = (await log.loadSnapshot()) as StoredAgent | undefined
+    if (record === undefined) return reuse()
+    const { output } = format
+    const actor = { ...record.actor, context: { ...record.actor.context, output } }
+    return activate(services, log, agent, { record: { ...record, actor } })
+  }
+
   const again = reason === 'resumed' || reason === 'retried' ? recorded : undefined
   const takenUp = plan.strategy === 'calls' ? again : undefined
   if (takenUp !== undefined && context?.turn === turn) {
     await log.loadSteps(callPrefix(turn, takenUp.version))
     const event: AgentEvent | undefined = context.error === undefined ? undefined : { type: 'retry', ...limits }
-    return { activation: await reuse(), event, version: takenUp.version, start: takenUp.start, again: [], lost: NO_SPEND }
+    const isReformed = takenUp.fingerprint.output !== plan.fingerprint.output
+    const activation = isReformed ? await reform() : await reuse()
+    return { activation, event, version: takenUp.version, start: takenUp.start, again: [], lost: NO_SPEND }
   }
   const version = takenUp?.version ?? (recorded?.version ?? 0) + 1
-  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...limits }
+  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...format, ...limits }
   if ((context?.turn ?? 0) === turn - 1) {
     const start = context === undefined ? 0 : readHistory(context).length
     return { activation: await reuse(), event, version, start, again: [], lost: NO_SPEND }

@@ -1,22 +1,40 @@
 import type { Actor } from 'xstate'
+import type { z } from 'zod'
 import { PerdureError } from '../errors.ts'
 import type { AgentContext, AgentError, AgentMachine } from '../machines/agent.ts'
 import type { Spend } from './spend.ts'
 
 export type AgentActor = Actor<AgentMachine>
 
-/** What one turn may be given. */
-export interface TurnOptions {
+/** What one turn may be given. `Output` is the type of its `output`. */
+export interface TurnOptions<Output extends z.ZodType | undefined = undefined> {
   /** Ends the turn with `ABORTED`. A durable turn stays unfinished: running it again continues it. */
   readonly signal?: AbortSignal | undefined
   /** Called with each piece of the model's text as it arrives. What is returned from the store arrives in `output` only. */
   readonly onText?: ((delta: string) => void) | undefined
+  /**
+   * A zod schema: the answer has to be JSON that fits, and is returned parsed. One that does not fit is sent back to the model with what is wrong,
+   * `maxRepairs` times. What is recorded is its text: refinements and transforms are executed again each time that the turn is returned, also from the
+   * store, and should have no effects. Another JSON Schema makes another turn of it. Default: that of the profile.
+   */
+  readonly output?: Output | undefined
+}
+
+export type AnyTurnOptions = TurnOptions<z.ZodType | undefined>
+
+/** Runs a turn. `Output` is what it answers when the turn itself has no schema. */
+export interface TurnFunction<Output, Options extends AnyTurnOptions = TurnOptions> {
+  <Schema extends z.ZodType>(
+    prompt: string,
+    options: Omit<Options, 'output'> & { readonly output: Schema },
+  ): Promise<TurnResult<z.output<Schema>>>
+  (prompt: string, options?: Omit<Options, 'output'> & { readonly output?: undefined }): Promise<TurnResult<Output>>
 }
 
 /** What a turn came to. */
-export interface TurnResult {
-  /** The answer. */
-  readonly output: string
+export interface TurnResult<Output = string> {
+  /** The answer: its text, or what it says when it was asked for in a form. */
+  readonly output: Output
   /** `<profile.name>` for the first turn of a conversation, then `<profile.name>_2`, … */
   readonly checkpoint: string
   /** Number of the turn in its conversation, from 1. */

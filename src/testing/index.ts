@@ -1,5 +1,5 @@
 export { toConversationKey } from './openai/conversation-key.ts'
-export type { LedgerLine, ServerRejection, ServerRequest } from './openai/ledger.ts'
+export type { LedgerLine, ServerFetch, ServerRejection, ServerRequest } from './openai/ledger.ts'
 export { readLedger } from './openai/ledger.ts'
 export type { OpenAIServer, OpenAIServerOptions } from './openai/server.ts'
 export { openaiServer } from './openai/server.ts'

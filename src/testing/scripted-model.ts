@@ -1,7 +1,10 @@
 import type { Model, ModelCallContext, ModelRequest } from '../actors/model.ts'
+import { isSuspension } from '../actors/suspension.ts'
 import { PerdureError } from '../errors.ts'
 import type { ModelAnswer } from '../machines/conversation.ts'
 import { toFaultError } from './fault-error.ts'
+import { type AnswerPiece, type GrowingAnswer, startAnswer } from './growing-answer.ts'
+import { toFragments } from './openai/wire-answer.ts'
 import { forever, orAborted, pauseBefore, type Sleep, sleep } from './pause.ts'
 import { type Playback, type PlayedAnswer, toPlayback } from './playback.ts'
 import type { Script } from './script.ts'
@@ -14,6 +17,11 @@ export interface ScriptedModelOptions {
   readonly chunkDelayMs?: number
   /** What waits. Default: the real clock. */
   readonly sleep?: Sleep
+  /**
+   * Whether an answer goes on without whoever asked, and can be had later by its id: {@link Model.resume}. It ends when it is cancelled, and with the
+   * process. Default false.
+   */
+  readonly background?: boolean
 }
 
 /** A model that says what it was told to. */
@@ -22,6 +30,8 @@ export interface ScriptedModel extends Model {
   readonly requests: readonly ModelRequest[]
   /** How often it was asked. */
   readonly calls: number
+  /** The ids that {@link Model.resume} was called with, in order. */
+  readonly resumed: readonly string[]
   /** Throws when answers of the script were never asked for, or more was asked than it has. A function has no end. */
   readonly done: () => void
 }
@@ -42,41 +52,76 @@ export interface ScriptedModel extends Model {
 export function scriptedModel(script: Script, options: ScriptedModelOptions = {}): ScriptedModel {
   const playback = toPlayback(script)
   const requests: ModelRequest[] = []
+  const resumed: string[] = []
+  const answers = new Map<string, GrowingAnswer>()
+
+  const start = (request: ModelRequest): GrowingAnswer => {
+    requests.push(request)
+    return startAnswer((signal, tell) => play(playback, request, { signal, tell }, options))
+  }
   const model: Model = async (request, context) => {
     const { signal } = context
     if (signal.aborted) throw toAborted(request, signal)
-    requests.push(request)
-    try {
-      return await play(playback, request, context, options)
-    } catch (error) {
-      throw signal.aborted ? toAborted(request, signal) : error
+    const answer = start(request)
+    const responseId = `resp_${requests.length}`
+    if (options.background === true) {
+      answers.set(responseId, answer)
+      context.onResponse(responseId)
     }
+    return await hear(answer, request, context, options.background !== true)
+  }
+  const resume: Model['resume'] = async (responseId, request, context) => {
+    resumed.push(responseId)
+    const answer = answers.get(responseId)
+    if (answer === undefined || answer.status === 'failed') return undefined
+    return await hear(answer, request, context, false)
   }
   const members = {
     requests,
+    resumed,
     done: playback.done,
     get calls() {
       return requests.length
     },
+    resume: options.background === true ? resume : undefined,
   }
   // `defineProperties` returns the type it was given; the descriptors are those of the other members. Unlike `assign` it keeps the getter.
   return Object.defineProperties(model, Object.getOwnPropertyDescriptors(members)) as ScriptedModel
 }
 
+/** Passes an answer on as it grows. Whoever stops to listen ends it, unless it goes on in the background and this is but a suspension. */
+async function hear(
+  answer: GrowingAnswer,
+  request: ModelRequest,
+  { signal, onText, onArguments }: ModelCallContext,
+  isBound: boolean,
+): Promise<ModelAnswer> {
+  try {
+    for await (const piece of answer.pieces.read(0, signal)) {
+      if (piece.type === 'text') onText(piece.delta)
+      else onArguments({ callId: piece.callId, name: piece.name, delta: piece.delta })
+    }
+    return await orAborted(answer.result, signal)
+  } catch (error) {
+    if (isBound || !isSuspension(signal)) answer.cancel()
+    throw signal.aborted ? toAborted(request, signal) : error
+  }
+}
+
 async function play(
   playback: Playback,
   request: ModelRequest,
-  { signal, onText }: ModelCallContext,
+  { signal, tell }: { readonly signal: AbortSignal; readonly tell: (piece: AnswerPiece) => void },
   { delayMs = 0, chunkDelayMs = 0, sleep: wait = sleep }: ScriptedModelOptions,
 ): Promise<ModelAnswer> {
   const played = await orAborted(playback.next(request), signal)
   await pauseBefore(played, delayMs, wait, signal)
   if (played.error !== undefined) throw played.error
   const fault = played.text === '' && played.toolCalls.length === 0 ? (played.fault ?? 'empty') : played.fault
-  for (const [index, delta] of toHeard({ ...played, fault }).entries()) {
+  for (const [index, piece] of toPieces({ ...played, fault }).entries()) {
     if (index > 0 && chunkDelayMs > 0) await orAborted(wait(chunkDelayMs, signal), signal)
     signal.throwIfAborted()
-    onText(delta)
+    tell(piece)
   }
   signal.throwIfAborted()
   if (fault === 'hang' || fault === 'stall') return orAborted(forever, signal)
@@ -90,11 +135,15 @@ async function play(
   }
 }
 
-/** The pieces of text that come through before the fault. */
-function toHeard({ fault, deltas }: PlayedAnswer): readonly string[] {
-  if (fault === undefined || fault === 'no-finish' || fault === 'length') return deltas
+/** What comes through before the fault: the text, then the arguments of each call. */
+function toPieces({ fault, deltas, toolCalls }: PlayedAnswer): readonly AnswerPiece[] {
+  const texts = deltas.map((delta): AnswerPiece => ({ type: 'text', delta }))
+  const calls = toolCalls.flatMap(({ id: callId, name, arguments: text }) =>
+    toFragments(text).map((delta): AnswerPiece => ({ type: 'arguments', callId, name, delta })),
+  )
+  if (fault === undefined || fault === 'no-finish' || fault === 'length') return [...texts, ...calls]
   const isBroken = fault === 'cut' || fault === 'stall' || fault === 'malformed' || fault === 'stream-error'
-  return isBroken ? deltas.slice(0, Math.ceil(deltas.length / 2)) : []
+  return isBroken ? texts.slice(0, Math.ceil(texts.length / 2)) : []
 }
 
 function toAborted(request: ModelRequest, signal: AbortSignal): PerdureError {

@@ -71,7 +71,9 @@ describe('the branches of a flow', () => {
         const branch = (number: number) => async () => {
           const results: string[] = []
           for (const [index, name] of ['x', 'x', 'y'].entries()) {
-            const place = order.findIndex((other, at) => other === number && order.slice(0, at).filter((n) => n === number).length === index)
+            const place = order.findIndex(
+              (other, at) => other === number && order.slice(0, at).filter((n) => n === number).length === index,
+            )
             await turns.at(place)?.promise
             if (place < 0) return end()
             results.push(
@@ -128,7 +130,10 @@ describe('the branches of a flow', () => {
       'x new',
     ])
     const { output, outline } = await live(directory, fn)
-    assert.deepEqual(outline, failing.outline.map((line) => line.replace('new', 'reused')))
+    assert.deepEqual(
+      outline,
+      failing.outline.map((line) => line.replace('new', 'reused')),
+    )
     assert.deepEqual(output, [1, [2, [3], undefined], [4, undefined], 5])
   })
 
@@ -228,7 +233,10 @@ describe('the branches of a flow', () => {
     const expected = ['after after-change', 'all.1/1/x after-change', 'all.1/2/x reused', 'all.1/2/y reused', 'beside reused']
     assert.deepEqual((await run('b', true)).outline, [...expected, 'default changed: prompt'])
     const { outline, result } = await run('b', false)
-    assert.deepEqual(outline, [...expected, 'default reused'].map((line) => line.replace('after-change', 'reused')))
+    assert.deepEqual(
+      outline,
+      [...expected, 'default reused'].map((line) => line.replace('after-change', 'reused')),
+    )
     assert.deepEqual(result, ['b! b', [1, 2], 3])
   })
 
@@ -317,7 +325,10 @@ describe('the branches of a flow', () => {
       assert.deepEqual(await once(false), expected, `after write ${death} had failed`)
       assert.deepEqual(repeated, [], `after write ${death} had failed`)
       const keys = await store.keys()
-      assert.deepEqual(keys.filter((key) => key.startsWith('i/') || key.startsWith('q/')), [])
+      assert.deepEqual(
+        keys.filter((key) => key.startsWith('i/') || key.startsWith('q/')),
+        [],
+      )
       return writes
     }
     const writes = await campaign(Number.POSITIVE_INFINITY)

@@ -55,7 +55,10 @@ describe('a flow that is cancelled', () => {
     const signals = await Promise.all([streaming, stepping])
     const run = runtime.get('run')
     await run.cancel('too slow')
-    assert.deepEqual(signals.map(({ aborted }) => aborted), [true, true])
+    assert.deepEqual(
+      signals.map(({ aborted }) => aborted),
+      [true, true],
+    )
     const error = await running
     assert.ok(isPerdureError(error, 'RUN_CANCELLED') && error.details.reason === 'too slow')
     assert.deepEqual(await statuses(runtime.runs()), { run: 'cancelled', 'run/all.1/1/default': 'cancelled' })
@@ -85,7 +88,13 @@ describe('a flow that is cancelled', () => {
         calling.resolve()
         return new Promise(() => {})
       })
-      const agent = runtime.durable(testAgent(scriptedModel(() => ({ toolCalls: [callNote('a')] })), {}, [note]))
+      const agent = runtime.durable(
+        testAgent(
+          scriptedModel(() => ({ toolCalls: [callNote('a')] })),
+          {},
+          [note],
+        ),
+      )
       const flow = runtime.flow('flow', async (_input: undefined, { all, ask }: FlowContext) => {
         await all([() => agent.run('a'), () => ask('Sure?', z.boolean())])
       })

@@ -50,7 +50,10 @@ describe('a flow that waits for events', () => {
     await run.send({ type: 'sent', to: 'me' })
     assert.deepEqual(await result, [1, 'me', 2])
     const dropped = runtime.events.filter((event) => event.type === 'message.dropped')
-    assert.deepEqual(dropped.map((event) => event.type === 'message.dropped' && event.event), [{ type: 'other' }])
+    assert.deepEqual(
+      dropped.map((event) => event.type === 'message.dropped' && event.event),
+      [{ type: 'other' }],
+    )
     await assert.rejects(run.send({ type: 'paid' }), (error) => toCode(error) === 'RUN_ENDED')
     await runtime.close()
   })
@@ -148,8 +151,7 @@ describe('a flow that waits for events', () => {
     ] as const) {
       const directory = room.room.path()
       const clock = createTestClock()
-      const fn = async ({ waitFor }: FlowContext) =>
-        waitFor('go', { timeoutMs: 10 * MINUTE }).then(({ type }) => type, toCode)
+      const fn = async ({ waitFor }: FlowContext) => waitFor('go', { timeoutMs: 10 * MINUTE }).then(({ type }) => type, toCode)
       const first = await start(directory, fn, clock)
       await begun(first.runtime, 'go')
       await first.runtime.close()
@@ -231,7 +233,7 @@ describe('a flow that waits for events', () => {
               runtime
                 .get('run')
                 .send({ type: 'go', n }, { id: String(n) })
-                                .catch(() => runtime.close()), // as an app does whose store is gone
+                .catch(() => runtime.close()), // as an app does whose store is gone
             )
         })
         const result = await flow.run(undefined, { id: 'run' }).catch((error: unknown) => error)

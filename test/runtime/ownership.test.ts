@@ -45,7 +45,7 @@ describe('the owner of a run', () => {
       name: 'ask',
       description: 'Asks the agent itself',
       input: z.object({}),
-      run: () => durable.run('again').catch((error) => seen.push(error)),
+      run: (): Promise<unknown> => durable.run('again').catch((error) => seen.push(error)),
     })
     const model = scriptedModel(({ messages }) => (messages.at(-1)?.role === 'user' ? { toolCalls: [{ name: 'ask' }] } : 'done'))
     const durable = runtime.durable(testAgent(model, {}, [ask]))

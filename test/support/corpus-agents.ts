@@ -9,6 +9,7 @@ export function createCorpusAgent({ hang, said }: CorpusCode): Agent {
   const note = tool({
     name: 'note',
     description: 'Writes a note down',
+    effect: 'idempotent',
     input: z.object({ text: z.string() }),
     async run({ text }) {
       said.push(`note ${text}`)

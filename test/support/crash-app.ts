@@ -13,6 +13,7 @@ const say = (line: unknown): void => void writeSync(1, `${JSON.stringify(line)}\
 const note = tool({
   name: 'note',
   description: 'Writes a note down',
+  effect: 'idempotent',
   input: z.object({ text: z.string() }),
   async run({ text }, { key }) {
     appendFileSync(effects, `${key}\n`)

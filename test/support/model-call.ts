@@ -4,6 +4,7 @@ import { inspect } from 'node:util'
 import type { Model, ModelCallContext, ModelRequest } from '../../src/actors/model.ts'
 import { type OpenAIModelOptions, openaiModel } from '../../src/actors/openai/model.ts'
 import { isPerdureError, type PerdureError, type PerdureErrorCode } from '../../src/errors.ts'
+import type { ModelAnswer } from '../../src/machines/conversation.ts'
 import { createWireServer, type WireAnswer, type WireServer } from './wire-server.ts'
 
 /** The key of every test's model: it must never be seen again. */
@@ -18,8 +19,14 @@ export interface ModelRig {
   readonly deltas: string[]
   readonly retries: Retry[]
   readonly sleeps: number[]
+  /** The pieces of arguments, as `<call id> <name>: <piece>`. */
+  readonly argumentDeltas: string[]
+  readonly responseIds: string[]
   readonly abort: AbortController
+  /** What a call of this rig is given. */
+  readonly context: ModelCallContext
   ask(request?: Partial<ModelRequest>): ReturnType<Model>
+  resume(responseId: string, request?: Partial<ModelRequest>): Promise<ModelAnswer | undefined>
 }
 
 /** Starts a server with these answers and a model against it that waits for nothing. */
@@ -30,33 +37,61 @@ export async function startRig(
 ): Promise<ModelRig> {
   const server = await createWireServer(...answers)
   t.after(() => server.close())
+  return { server, ...createRig(server.baseUrl, options) }
+}
+
+/** A model against a server that is there, which waits for nothing. */
+export function createRig(baseUrl: string, options: OpenAIModelOptions = {}): Omit<ModelRig, 'server'> {
   const deltas: string[] = []
   const retries: Retry[] = []
   const sleeps: number[] = []
+  const argumentDeltas: string[] = []
+  const responseIds: string[] = []
   const abort = new AbortController()
+  const context = toContext({
+    signal: abort.signal,
+    onText: (delta) => deltas.push(delta),
+    onArguments: ({ callId, name, delta }) => argumentDeltas.push(`${callId} ${name}: ${delta}`),
+    onResponse: (responseId) => responseIds.push(responseId),
+    onRetry: (retry) => {
+      retries.push(retry)
+      deltas.length = 0
+      argumentDeltas.length = 0
+    },
+  })
   const model = openaiModel({
     apiKey: keyCanary,
-    baseUrl: server.baseUrl,
+    baseUrl,
     random: () => 1,
     sleep: async (delayMs) => void sleeps.push(delayMs),
     ...options,
   })
   return {
-    server,
     model,
     deltas,
     retries,
     sleeps,
     abort,
-    ask: (request = {}) =>
-      model(toRequest(request), {
-        signal: abort.signal,
-        onText: (delta) => deltas.push(delta),
-        onRetry: (retry) => {
-          retries.push(retry)
-          deltas.length = 0
-        },
-      }),
+    argumentDeltas,
+    responseIds,
+    context,
+    ask: (request = {}) => model(toRequest(request), context),
+    resume: (responseId, request = {}) => {
+      assert.ok(model.resume, 'Expected a model that can resume')
+      return model.resume(responseId, toRequest(request), context)
+    },
+  }
+}
+
+/** What a call is given, with what a test does not care about filled in. */
+export function toContext(context: Partial<ModelCallContext> = {}): ModelCallContext {
+  return {
+    signal: new AbortController().signal,
+    onText: () => {},
+    onArguments: () => {},
+    onResponse: () => {},
+    onRetry: () => {},
+    ...context,
   }
 }
 

@@ -14,6 +14,7 @@ let settled = 0
 const work = tool({
   name: 'work',
   description: 'Works',
+  effect: 'idempotent',
   input: z.object({ part: z.number() }),
   run({ part }) {
     appendFileSync(effects, `${part}\n`)

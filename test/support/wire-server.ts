@@ -15,6 +15,7 @@ export interface WireAnswer {
 
 /** A request as it arrived. */
 export interface WireRequest {
+  readonly method: string
   readonly path: string
   readonly headers: IncomingMessage['headers']
   readonly body: Readonly<Record<string, unknown>>
@@ -33,7 +34,9 @@ export async function createWireServer(...answers: readonly WireAnswer[]): Promi
     const answer = answers[Math.min(requests.length, answers.length - 1)]
     const pieces: Buffer[] = []
     for await (const piece of incoming) pieces.push(piece)
-    requests.push({ path: incoming.url ?? '', headers: incoming.headers, body: JSON.parse(Buffer.concat(pieces).toString()) })
+    const text = Buffer.concat(pieces).toString()
+    const body = text === '' ? {} : JSON.parse(text)
+    requests.push({ method: incoming.method ?? '', path: incoming.url ?? '', headers: incoming.headers, body })
     await writeAnswer(response, answer ?? {})
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

@@ -5,6 +5,7 @@ import type { Model, ModelRequest } from '../../src/actors/model.ts'
 import { openaiModel } from '../../src/actors/openai/model.ts'
 import { isPerdureError } from '../../src/errors.ts'
 import type { Message } from '../../src/machines/conversation.ts'
+import { toContext } from '../support/model-call.ts'
 
 const tools = [
   { name: 'weather', description: 'Weather', parameters: { type: 'object', properties: { city: { type: 'string' } } } },
@@ -23,7 +24,7 @@ const ask = async (model: Model, request: ModelRequest) => {
   const onText = (delta: string) => {
     heard += delta
   }
-  const answer = await model(request, { signal: new AbortController().signal, onText, onRetry: () => {} })
+  const answer = await model(request, toContext({ onText }))
   return { ...answer, heard }
 }
 

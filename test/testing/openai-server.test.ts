@@ -4,6 +4,7 @@ import OpenAI from 'openai'
 import type { ChatCompletionMessageParam, ChatCompletionTool } from 'openai/resources/chat/completions'
 import type { FunctionTool, ResponseInput, ResponseStreamEvent } from 'openai/resources/responses/responses'
 import { openaiServer, type Script, scriptedModel, toConversationKey } from 'perdure/testing'
+import { toContext } from '../support/model-call.ts'
 
 const clientOf = ({ url }: { url: string }) => new OpenAI({ baseURL: url, apiKey: 'sk-test', maxRetries: 0 })
 
@@ -225,8 +226,7 @@ describe('openaiServer', () => {
     const response = await client.responses.create({ model: 'gpt-5-mini', instructions: 'Be brief.', input: 'Weather?' })
     const request = server.requests[0]?.request
     assert.ok(request)
-    const context = { signal: new AbortController().signal, onText: () => {}, onRetry: () => {} }
-    const { message, usage } = await scriptedModel(weatherScript)(request, context)
+    const { message, usage } = await scriptedModel(weatherScript)(request, toContext())
     assert.equal(chat.choices[0]?.message.content, message.content)
     assert.equal(response.output_text, message.content)
     assert.deepEqual(

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { type ScriptedAnswer, scriptedModel } from 'perdure/testing'
-import type { ModelCallContext, ModelRequest } from '../../src/actors/model.ts'
-import { isPerdureError, type PerdureErrorCode } from '../../src/errors.ts'
+import type { ModelRequest } from '../../src/actors/model.ts'
+import { isPerdureError, PerdureError, type PerdureErrorCode } from '../../src/errors.ts'
+import { toContext } from '../support/model-call.ts'
 
 const ask = (content: string): ModelRequest => ({
   model: 'gpt-5-mini',
@@ -14,8 +15,7 @@ const ask = (content: string): ModelRequest => ({
 
 const listen = (signal = new AbortController().signal) => {
   const heard: string[] = []
-  const context: ModelCallContext = { signal, onText: (delta) => heard.push(delta), onRetry: () => {} }
-  return { heard, context }
+  return { heard, context: toContext({ signal, onText: (delta) => heard.push(delta) }) }
 }
 
 const hasCode = (code: PerdureErrorCode, message = /./) => {
@@ -170,4 +170,60 @@ describe('scriptedModel', () => {
       assert.deepEqual(heard, isWhole ? ['a', ' b'] : isHalf ? ['a'] : [])
     })
   }
+})
+
+describe('scriptedModel in the background', () => {
+  const suspended = new PerdureError('STORE_CLOSED', 'The runtime closes.')
+
+  it('goes on without whoever asked, and gives the whole answer to whoever comes back', async () => {
+    const gate = Promise.withResolvers<void>()
+    const model = scriptedModel([{ text: 'one two', toolCalls: [{ name: 'weather' }], until: gate.promise }], {
+      background: true,
+    })
+    const ids: string[] = []
+    const controller = new AbortController()
+    const call = model(ask('?'), toContext({ signal: controller.signal, onResponse: (id) => ids.push(id) }))
+    controller.abort(suspended)
+    await assert.rejects(call, hasCode('ABORTED'))
+    const { heard, context } = listen()
+    const resumed = model.resume?.(ids[0] ?? '', ask('?'), context)
+    gate.resolve()
+    assert.equal((await resumed)?.message.content, 'one two')
+    assert.equal(heard.join(''), 'one two')
+    const again = await model.resume?.(ids[0] ?? '', ask('?'), context)
+    assert.deepEqual(again, await resumed)
+    assert.equal(model.calls, 1)
+    assert.deepEqual(model.resumed, [...ids, ...ids])
+  })
+
+  it('has nothing to come back for when it was cancelled, has failed, or is not known', async () => {
+    const model = scriptedModel(
+      [
+        { text: 'a', until: new Promise(() => {}) },
+        { text: 'a b', fault: 'cut' },
+      ],
+      { background: true },
+    )
+    const controller = new AbortController()
+    const call = model(ask('?'), toContext({ signal: controller.signal }))
+    controller.abort()
+    await assert.rejects(call, hasCode('ABORTED'))
+    const { context } = listen()
+    await assert.rejects(model(ask('?'), context), hasCode('MODEL_UNAVAILABLE'))
+    for (const id of ['resp_1', 'resp_2', 'resp_3']) assert.equal(await model.resume?.(id, ask('?'), context), undefined)
+  })
+
+  it('cannot be resumed unless it is told to', () => {
+    assert.equal(scriptedModel([]).resume, undefined)
+  })
+
+  it('tells the arguments of its calls in pieces', async () => {
+    const pieces: string[] = []
+    const args = { city: 'São Paulo', unit: 'celsius' }
+    const model = scriptedModel([{ toolCalls: [{ name: 'weather', arguments: args, id: 'a' }] }])
+    await model(ask('?'), toContext({ onArguments: ({ callId, name, delta }) => pieces.push(callId, name, delta) }))
+    assert.deepEqual(pieces.slice(0, 2), ['a', 'weather'])
+    assert.ok(pieces.length > 3)
+    assert.deepEqual(JSON.parse(pieces.filter((_, at) => at % 3 === 2).join('')), args)
+  })
 })

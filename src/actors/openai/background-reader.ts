@@ -5,6 +5,8 @@ import { readShape, responseShape, responsesEventShape } from './wire-shape.ts'
 export interface BackgroundReader extends AnswerReader {
   /** The answer's id, once it is known. */
   readonly responseId: string | undefined
+  /** Resolves when the id is known. */
+  readonly known: Promise<void>
   /** The number of the last event that was read: a stream goes on after it. */
   readonly lastEvent: number | undefined
   /** How much was read: it grows as long as the answer makes progress. */
@@ -24,10 +26,12 @@ export function createBackgroundReader(inner: AnswerReader, onResponse: (respons
   let lastEvent: number | undefined
   let progress = 0
   let isOver = false
+  const known = Promise.withResolvers<void>()
 
   function meet(id: string | null | undefined): void {
     if (id === null || id === undefined || id === '' || responseId !== undefined) return
     responseId = id
+    known.resolve()
     onResponse(id)
   }
 
@@ -51,6 +55,7 @@ export function createBackgroundReader(inner: AnswerReader, onResponse: (respons
     },
     isFinished: inner.isFinished,
     draft: inner.draft,
+    known: known.promise,
     get responseId() {
       return responseId
     },

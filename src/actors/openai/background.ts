@@ -24,7 +24,7 @@ export interface BackgroundPlan extends Omit<AttemptPlan, 'send' | 'reader'> {
 
 /** How often it is looked for an answer whose stream cannot be had. */
 const pollMs = 1_000
-/** How long a cancellation is waited for. */
+/** How long a cancellation is waited for, and before it for the id. */
 const cancelMs = 1_000
 
 /**
@@ -68,18 +68,42 @@ async function follow(plan: BackgroundPlan): Promise<void> {
 /** One connection, or as many looks as it takes. Returns a failure that another connection may mend, throws any other. */
 async function connect(plan: BackgroundPlan): Promise<AttemptFailure | undefined> {
   const { reader, from, signal } = plan
-  const responseId = reader.responseId ?? ('responseId' in from ? from.responseId : undefined)
+  const toId = () => reader.responseId ?? ('responseId' in from ? from.responseId : undefined)
   try {
-    if (responseId !== undefined) await fetchAnswer(responseId, plan)
-    else if ('create' in from) await attempt({ ...plan, send: from.create })
-    if (reader.isFinished()) return undefined
-    if (responseId === undefined && reader.responseId === undefined) return undefined // judged as an answer that broke off
-    return brokenOff(plan)
+    if ('create' in from && toId() === undefined) await create(from.create, plan)
+    const responseId = toId()
+    // Without an id there is nothing to come back for: it is judged as an answer that broke off.
+    if (reader.isFinished() || responseId === undefined) return undefined
+    await fetchAnswer(responseId, plan)
+    return reader.isFinished() ? undefined : brokenOff(plan)
   } catch (error) {
     const isMendable = error instanceof AttemptFailure && error.retry !== 'never' && !signal.aborted && !reader.isOver
-    if (!isMendable || (responseId === undefined && reader.responseId === undefined)) throw error
+    if (!isMendable || toId() === undefined) throw error
     return error
   }
+}
+
+/** Asks. A cancellation waits for the id, not for long: without it there is nothing to cancel, and the answer would be made and paid for. */
+async function create(send: AttemptPlan['send'], plan: BackgroundPlan): Promise<void> {
+  const { reader, signal } = plan
+  const controller = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const stop = () => controller.abort(signal.reason)
+  const onAbort = () => {
+    if (isSuspension(signal)) return stop()
+    timer = setTimeout(stop, cancelMs)
+    void reader.known.then(stop)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await attempt({ ...plan, signal: controller.signal, send })
+  } catch (error) {
+    throw signal.aborted ? abortedFailure(plan.place.model, signal) : error
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+  }
+  if (signal.aborted && !reader.isFinished()) throw abortedFailure(plan.place.model, signal)
 }
 
 /** Looks how it is, then goes on with its stream; where there is none, looks again. */

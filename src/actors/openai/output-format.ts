@@ -33,6 +33,7 @@ function isStrict(schema: unknown, depth: number): boolean {
   if (!Object.keys(schema).every((key) => keywords.has(key)) || !formats.includes(schema.format)) return false
   const { properties = {}, required = [], items, anyOf = [], $defs = {} } = schema
   if (!isRecord(properties) || !isRecord($defs) || !Array.isArray(required) || !Array.isArray(anyOf)) return false
+  if (schema.type === undefined && schema.$ref === undefined && anyOf.length === 0) return false
   if (schema.type === 'array' && items === undefined) return false
   if (schema.type === 'object' || schema.properties !== undefined) {
     // Every property must be there, and no other.

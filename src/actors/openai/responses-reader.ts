@@ -137,7 +137,8 @@ function toTexts(items: readonly OutputItem[]): { text: string; refusal: string 
 }
 
 function toFinish(ended: WireResponse | undefined): Finish {
-  if (ended?.status === 'completed') return { kind: 'complete' }
+  // Some servers shorten the word.
+  if (ended?.status === 'completed' || ended?.status === 'complete') return { kind: 'complete' }
   if (ended?.status !== 'incomplete') return { kind: 'unfinished', status: ended?.status ?? undefined }
   const reason = ended.incomplete_details?.reason
   if (reason === 'content_filter') return { kind: 'filtered' }

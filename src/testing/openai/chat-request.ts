@@ -2,6 +2,7 @@ import type { ModelRequest } from '../../actors/model.ts'
 import type { Message, ToolCall } from '../../machines/conversation.ts'
 import { invalid } from './api-error.ts'
 import { parseContent } from './content.ts'
+import { parseOutputFormat } from './output-format.ts'
 import { parseSettings } from './request-settings.ts'
 import { parseTools } from './tool-schemas.ts'
 import { isObject, parseArray, parseObject, parseString, parseWord, type WireObject } from './wire-value.ts'
@@ -38,7 +39,7 @@ export function parseChatRequest(body: WireObject): ModelRequest {
     maxOutputTokens: ['max_completion_tokens', 'max_tokens'],
     reasoningEffort: body.reasoning_effort,
   })
-  return { model, systemPrompt, settings, tools, messages }
+  return { model, systemPrompt, settings, tools, messages, ...parseOutputFormat(body.response_format, 'response_format') }
 }
 
 function parseMessages(values: readonly unknown[]): { systemPrompt: string; messages: Message[] } {

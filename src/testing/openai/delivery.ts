@@ -1,8 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { forever, orAborted, type Sleep } from '../pause.ts'
 import type { Fault } from '../script.ts'
+import type { Tape } from '../tape.ts'
 import { type ApiError, toStatusError } from './api-error.ts'
-import type { Frame } from './wire-answer.ts'
+import { type Frame, toFirstHalf } from './wire-answer.ts'
 import type { WireApi } from './wire-api.ts'
 
 /** Where an answer goes, and how fast. */
@@ -14,6 +15,7 @@ export interface Delivery {
   readonly chunkDelayMs: number
 }
 
+const streamHeaders = { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' }
 const halved: readonly unknown[] = ['stall', 'cut', 'malformed', 'stream-error'] satisfies Fault[]
 
 /** Plays the faults that let no byte of an answer through. Tells whether there was one. */
@@ -27,6 +29,29 @@ export async function deliverFault(fault: Fault | undefined, { response, signal 
   return true
 }
 
+/**
+ * Streams what is made in the background, from this event on, up to the fault of the connection: the answer goes on without it.
+ */
+export async function relayFrames(
+  { frames, planned }: { readonly frames: Tape<Frame>; readonly planned: readonly Frame[] },
+  from: number,
+  fault: Exclude<Fault, 'stream-error'> | undefined,
+  { response, signal }: Delivery,
+): Promise<void> {
+  response.writeHead(200, streamHeaders)
+  response.flushHeaders()
+  const last = toSent(planned, fault).length
+  let at = from
+  if (at < last)
+    for await (const frame of frames.read(from, signal)) {
+      response.write(frame.text)
+      at += 1
+      if (at === last) break
+    }
+  if (fault === 'malformed') response.write('data: {"id":"resp_\n\n')
+  await end(response, fault, signal)
+}
+
 /** Streams the frames, up to the fault. */
 export async function deliverFrames(
   frames: readonly Frame[],
@@ -34,7 +59,7 @@ export async function deliverFrames(
   api: WireApi,
   { response, signal, sleep, chunkDelayMs }: Delivery,
 ): Promise<void> {
-  response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache' })
+  response.writeHead(200, streamHeaders)
   response.flushHeaders()
   const sent = toSent(frames, fault)
   let isFirst = true
@@ -81,9 +106,7 @@ function toSent(frames: readonly Frame[], fault: Fault | undefined): readonly Fr
   if (fault === 'empty') return []
   if (fault === 'no-finish') return frames.filter((frame) => frame.part !== 'ending')
   if (!halved.includes(fault)) return frames
-  const openings = frames.filter((frame) => frame.part === 'opening')
-  const deltas = frames.filter((frame) => frame.part === 'delta')
-  return [...openings, ...deltas.slice(0, Math.ceil(deltas.length / 2))]
+  return toFirstHalf(frames)
 }
 
 async function end(response: ServerResponse, fault: Fault | undefined, signal: AbortSignal): Promise<void> {

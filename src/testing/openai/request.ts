@@ -17,6 +17,13 @@ export interface Gate {
 /** What was asked for. */
 export type Asked =
   | { readonly type: 'models'; readonly body: WireObject }
+  | {
+      readonly type: 'fetch'
+      readonly responseId: string
+      readonly isStream: boolean
+      readonly startingAfter: number | undefined
+    }
+  | { readonly type: 'cancel'; readonly responseId: string }
   | { readonly type: 'answer'; readonly api: WireApi; readonly body: WireObject; readonly request: ModelRequest }
 
 const hint = "(HINT: This likely means you aren't using your HTTP library correctly.)"
@@ -28,15 +35,33 @@ export async function parseRequest(message: IncomingMessage, gate: Gate): Promis
   const isModels = path === '/v1/models' || path.startsWith('/v1/models/')
   const api = apis[path]
   checkKey(message.headers.authorization, gate.apiKey)
+  const stored = /^\/v1\/responses\/([^/]+)(\/cancel)?$/.exec(path)
+  if (stored !== null) return parseStored(method, url, stored[1] ?? '', stored[2] !== undefined)
   if (api === undefined && !isModels) throw new ApiError(404, `Invalid URL (${method} ${path})`)
-  if (method !== (isModels ? 'GET' : 'POST')) {
-    const text = `Not allowed to ${method} on ${path}. (HINT: Perhaps you meant to use a different HTTP method?)`
-    throw new ApiError(405, text, { code: 'method_not_supported' })
-  }
+  checkMethod(method, isModels ? 'GET' : 'POST', path)
   if (api === undefined) return { type: 'models', body: toModels(path, gate.models ?? ['scripted']) }
   const body = parseBody(await text(message))
   if (typeof body.model === 'string' && gate.models?.includes(body.model) === false) throw unknownModel(body.model, api)
   return { type: 'answer', api, body, request: api.parse(body) }
+}
+
+/** What is asked about an answer that is there already. */
+function parseStored(method: string, url: string, id: string, isCancel: boolean): Asked {
+  const { pathname, searchParams } = new URL(url, 'http://localhost')
+  checkMethod(method, isCancel ? 'POST' : 'GET', pathname)
+  const responseId = decodeURIComponent(id)
+  if (isCancel) return { type: 'cancel', responseId }
+  const after = searchParams.get('starting_after')
+  if (after !== null && !/^\d+$/.test(after))
+    throw invalid("Invalid type for 'starting_after': expected an integer.", 'starting_after', 'invalid_type')
+  const isStream = searchParams.get('stream') === 'true'
+  return { type: 'fetch', responseId, isStream, startingAfter: after === null ? undefined : Number(after) }
+}
+
+function checkMethod(method: string, known: string, path: string): void {
+  if (method === known) return
+  const text = `Not allowed to ${method} on ${path}. (HINT: Perhaps you meant to use a different HTTP method?)`
+  throw new ApiError(405, text, { code: 'method_not_supported' })
 }
 
 function checkKey(authorization: string | undefined, apiKey: string | undefined): void {

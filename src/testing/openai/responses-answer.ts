@@ -1,5 +1,14 @@
 import type { ToolCall, Usage } from '../../machines/conversation.ts'
-import { type AnswerFacts, createdAt, type Frame, toEvent, toFragments } from './wire-answer.ts'
+import { toStatusError } from './api-error.ts'
+import {
+  type AnswerFacts,
+  type BackgroundStatus,
+  createdAt,
+  type Frame,
+  toEvent,
+  toFirstHalf,
+  toFragments,
+} from './wire-answer.ts'
 import { isObject, type WireObject } from './wire-value.ts'
 
 type Write = (part: Frame['part'], type: string, data: WireObject) => void
@@ -19,20 +28,40 @@ export function toResponsesBody(facts: AnswerFacts): WireObject {
   }
 }
 
-/** The same answer as a stream of numbered events. */
+/** An answer that is made in the background, at any stage. */
+export function toBackgroundBody(facts: AnswerFacts, status: BackgroundStatus): WireObject {
+  if (status === 'completed' || status === 'incomplete') return toResponsesBody(facts)
+  const error = status === 'failed' ? { code: 'server_error', message: toStatusError(500).message } : null
+  return { ...toHead(facts, status), error, output: [], usage: null }
+}
+
+/** The same answer as a stream of numbered events. In the background it waits first, and may fail in the middle. */
 export function toResponsesFrames(facts: AnswerFacts): Frame[] {
   const frames: Frame[] = []
   const write: Write = (part, type, data) => {
-    frames.push({ part, text: toEvent({ type, ...data, sequence_number: frames.length }, type) })
+    frames.push(toFrame(frames.length, part, type, data))
   }
   const begun = { ...toHead(facts, 'in_progress'), output: [], usage: null }
-  write('opening', 'response.created', { response: begun })
+  const waiting = { ...begun, status: 'queued' }
+  if (facts.responseId === undefined) write('opening', 'response.created', { response: begun })
+  else {
+    write('opening', 'response.created', { response: waiting })
+    write('opening', 'response.queued', { response: waiting })
+  }
   write('opening', 'response.in_progress', { response: begun })
   if (hasText(facts)) writeMessage(facts, write)
   for (const [index, call] of facts.played.toolCalls.entries()) writeCall(facts, call, index, write)
+  if (facts.finish === 'failed') {
+    const kept = toFirstHalf(frames)
+    return [...kept, toFrame(kept.length, 'ending', 'response.failed', { response: toBackgroundBody(facts, 'failed') })]
+  }
   const response = toResponsesBody(facts)
   if (facts.finish !== 'none') write('ending', `response.${response.status}`, { response })
   return frames
+}
+
+function toFrame(number: number, part: Frame['part'], type: string, data: WireObject): Frame {
+  return { part, text: toEvent({ type, ...data, sequence_number: number }, type) }
 }
 
 function writeMessage(facts: AnswerFacts, write: Write): void {
@@ -83,13 +112,13 @@ function toCall(key: string, call: ToolCall, index: number, status: string): Wir
 }
 
 /** What a response says besides its output: mostly what it was asked with. */
-function toHead({ key, request, body }: AnswerFacts, status: string): WireObject {
+function toHead({ key, request, body, responseId }: AnswerFacts, status: string): WireObject {
   return {
-    id: `resp_${key.slice(0, 48)}`,
+    id: responseId ?? `resp_${key.slice(0, 48)}`,
     object: 'response',
     created_at: createdAt,
     status,
-    background: false,
+    background: responseId !== undefined,
     completed_at: null,
     error: null,
     incomplete_details: null,

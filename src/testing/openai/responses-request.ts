@@ -2,6 +2,7 @@ import type { ModelRequest } from '../../actors/model.ts'
 import type { Message, ToolCall } from '../../machines/conversation.ts'
 import { ApiError, invalid } from './api-error.ts'
 import { parseContent } from './content.ts'
+import { parseOutputFormat } from './output-format.ts'
 import { parseSettings } from './request-settings.ts'
 import { parseTools } from './tool-schemas.ts'
 import { isObject, parseArray, parseObject, parseString, parseWord, type WireObject } from './wire-value.ts'
@@ -28,7 +29,14 @@ export function parseResponsesRequest(body: WireObject): ModelRequest {
     reasoningEffort: isObject(body.reasoning) ? body.reasoning.effort : undefined,
   })
   const systemPrompt = [...instructions, ...systemPrompts].join('\n\n')
-  return { model, systemPrompt, settings, tools: parseTools(body.tools, 'responses'), messages }
+  return {
+    model,
+    systemPrompt,
+    settings,
+    tools: parseTools(body.tools, 'responses'),
+    messages,
+    ...parseOutputFormat(isObject(body.text) ? body.text.format : undefined, 'text.format'),
+  }
 }
 
 function refuseStored({ previous_response_id: previous, conversation }: WireObject): void {

@@ -8,8 +8,11 @@ export interface Frame {
   readonly text: string
 }
 
-/** Why an answer ends. `none`: it does not say that it does. */
-export type Finish = 'stop' | 'length' | 'refusal' | 'none'
+/** Why an answer ends. `none`: it does not say that it does. `failed`: the provider gave up in the middle. */
+export type Finish = 'stop' | 'length' | 'refusal' | 'none' | 'failed'
+
+/** How it is with an answer that is made in the background. */
+export type BackgroundStatus = 'queued' | 'in_progress' | 'completed' | 'incomplete' | 'failed' | 'cancelled'
 
 /** Everything an answer is written from. The key gives it its ids, so they depend on the conversation alone. */
 export interface AnswerFacts {
@@ -18,6 +21,8 @@ export interface AnswerFacts {
   readonly body: WireObject
   readonly played: PlayedAnswer
   readonly finish: Finish
+  /** The id of an answer that is made in the background. */
+  readonly responseId?: string
 }
 
 /** A server-sent event. */
@@ -33,3 +38,10 @@ export function toFragments(text: string): readonly string[] {
 
 /** The same request gets the same bytes: times do not come from a clock. */
 export const createdAt = 1_767_225_600
+
+/** What of a stream comes before a fault in its middle. */
+export function toFirstHalf(frames: readonly Frame[]): readonly Frame[] {
+  const openings = frames.filter((frame) => frame.part === 'opening')
+  const deltas = frames.filter((frame) => frame.part === 'delta')
+  return [...openings, ...deltas.slice(0, Math.ceil(deltas.length / 2))]
+}

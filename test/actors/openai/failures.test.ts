@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { PerdureErrorCode } from '../../../src/errors.ts'
-import { expectError, keyCanary, startRig } from '../../support/model-call.ts'
+import { expectError, keyCanary, startRig, toContext } from '../../support/model-call.ts'
 import { toJsonAnswer, toNamedSse, toSse, type WireAnswer } from '../../support/wire-server.ts'
 
 const done = { body: toSse({ choices: [{ index: 0, delta: { content: 'Done' }, finish_reason: 'stop' }] }) }
@@ -295,6 +295,6 @@ test('what a callback throws is not taken for a failure of the model', async (t)
     throw bug
   }
   const request = { model: 'm', systemPrompt: '', settings: {}, tools: [], messages: [] }
-  await assert.rejects(rig.model(request, { signal: rig.abort.signal, onText, onRetry: () => {} }), (error) => error === bug)
+  await assert.rejects(rig.model(request, toContext({ onText })), (error) => error === bug)
   assert.equal(rig.server.requests.length, 1)
 })

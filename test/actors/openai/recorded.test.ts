@@ -3,8 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { openaiModel } from '../../../src/actors/openai/model.ts'
 import { isPerdureError, type PerdureErrorCode } from '../../../src/errors.ts'
-import type { AssistantMessage } from '../../../src/machines/conversation.ts'
-import { assertNoSecret, keyCanary, toRequest } from '../../support/model-call.ts'
+import { assertNoSecret, keyCanary, toContext, toRequest } from '../../support/model-call.ts'
 import { createWireServer } from '../../support/wire-server.ts'
 
 /** Real traffic, not part of the repository: see the README beside it. */
@@ -18,6 +17,7 @@ interface Recording {
   readonly path: string
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
+  readonly req: { readonly background?: boolean } | null
   readonly resp: string
 }
 
@@ -26,7 +26,7 @@ type Outcome = { readonly text: string; readonly calls: readonly (readonly strin
 function readRecordings(file: string): Recording[] {
   const lines = readFileSync(new URL(file, data), 'utf8').trim().split('\n')
   // The file's README says what a line holds.
-  return lines.map((line) => JSON.parse(line) as Recording).filter(({ method }) => method === 'POST')
+  return lines.map((line) => JSON.parse(line) as Recording)
 }
 
 /** The loosest reading of an answer, made without the code under test. */
@@ -61,7 +61,6 @@ function toChatOutcome(body: string): Outcome {
 function toResponsesOutcome(body: string): Outcome {
   const events = toEvents(body)
   const response = events.length > 0 ? events.find((event) => event.type === 'response.completed').response : JSON.parse(body)
-  if (response.status !== 'completed') return { code: 'MODEL_BAD_ANSWER' }
   const items: Loose[] = response.output
   const parts: Loose[] = items.filter((item) => item.type === 'message').flatMap((item) => item.content)
   const calls = items.filter((item) => item.type === 'function_call')
@@ -76,21 +75,34 @@ function toOutcome(text: string, calls: readonly (readonly string[])[]): Outcome
   return text.trim() === '' && calls.length === 0 ? { code: 'MODEL_BAD_ANSWER' } : { text, calls }
 }
 
-async function replay(recording: Recording): Promise<Outcome & { deltas?: string; items?: AssistantMessage['items'] }> {
+/** Listens to an answer as it arrives. */
+function createEar() {
+  let text = ''
+  const pieces: Record<string, string> = {}
+  return {
+    onText(delta: string) {
+      text += delta
+    },
+    onArguments({ callId, delta }: { readonly callId: string; readonly delta: string }) {
+      pieces[callId] = (pieces[callId] ?? '') + delta
+    },
+    text: () => text,
+    arguments: () => pieces,
+  }
+}
+
+async function replay(recording: Recording): Promise<Outcome & { deltas?: string; pieces?: Record<string, string> }> {
   const headers = { 'content-type': recording.headers['content-type'] ?? '' }
   const server = await createWireServer({ status: recording.status, headers, body: recording.resp, pieceBytes: 7 })
   const api = recording.path.includes('chat') ? 'chat' : 'responses'
   const model = openaiModel({ apiKey: keyCanary, baseUrl: server.baseUrl, api, maxRetries: 0 })
-  let deltas = ''
-  const onText = (delta: string) => {
-    deltas += delta
-  }
+  const heard = createEar()
   try {
-    const { message, usage } = await model(toRequest(), { signal: new AbortController().signal, onText, onRetry: () => {} })
+    const { message, usage } = await model(toRequest(), toContext(heard))
     const counted = [...recording.resp.matchAll(/"(?:prompt|input)_tokens": ?(\d+)/g)].at(-1)?.[1]
     assert.equal(usage?.inputTokens, counted === undefined ? undefined : Number(counted), recording.src)
     const calls = message.toolCalls.map((call) => [call.id, call.name, call.arguments])
-    return { text: message.content, calls, deltas, items: message.items }
+    return { text: message.content, calls, deltas: heard.text(), pieces: heard.arguments() }
   } catch (error) {
     if (!isPerdureError(error)) throw error
     assertNoSecret(error)
@@ -101,7 +113,9 @@ async function replay(recording: Recording): Promise<Outcome & { deltas?: string
 }
 
 test('every recorded answer is read from 7-byte writes as it was meant', { skip }, async () => {
-  const recordings = readRecordings('openai-recorded-toolconv.jsonl').filter(({ status }) => status === 200)
+  const recordings = readRecordings('openai-recorded-toolconv.jsonl').filter(
+    ({ method, req, status }) => status === 200 && method === 'POST' && req?.background !== true,
+  )
   const tally: Record<string, number> = {}
   for (const recording of recordings) {
     const isChat = recording.path.includes('chat')
@@ -115,10 +129,59 @@ test('every recorded answer is read from 7-byte writes as it was meant', { skip 
     } else {
       assert.deepEqual({ text: actual.text, calls: actual.calls }, expected, where)
       assert.equal(actual.deltas, expected.text, where)
+      const withArguments = expected.calls.filter(([, , text]) => text !== '')
+      assert.deepEqual(actual.pieces, Object.fromEntries(withArguments.map(([id, , text]) => [id, text])), where)
     }
   }
-  assert.ok(recordings.length > 300, `Only ${recordings.length} recordings`)
-  assert.ok((tally['chat answer'] ?? 0) > 150 && (tally['responses answer'] ?? 0) > 140, JSON.stringify(tally))
+  assert.deepEqual(tally, {
+    'chat answer': 180,
+    // Two streams of a router end without a finish: nobody can tell that they are complete.
+    'chat MODEL_UNAVAILABLE': 2,
+    'responses answer': 159,
+    // Two hold nothing but a call of a tool of the provider's own kind, which is never offered.
+    'responses MODEL_BAD_ANSWER': 2,
+  })
+})
+
+test('the recorded conversation in the background is read as it was meant', { skip }, async () => {
+  const recordings = readRecordings('openai-recorded-toolconv.jsonl')
+  const [first] = recordings.filter(({ req }) => req?.background === true)
+  const interactions = recordings.filter(({ src }) => src === first?.src)
+  assert.deepEqual(
+    interactions.map(({ method }) => method),
+    ['POST', 'GET', 'POST', 'GET', 'GET'],
+  )
+  const server = await createWireServer(
+    ...interactions.map(({ headers, resp, status }) => {
+      const type = { 'content-type': headers['content-type'] ?? '' }
+      return { status, headers: type, body: resp, pieceBytes: 7 }
+    }),
+  )
+  try {
+    const model = openaiModel({ apiKey: keyCanary, baseUrl: server.baseUrl, api: 'responses', background: true, maxRetries: 0 })
+    for (const [asked, last] of [
+      [0, 1],
+      [2, 4],
+    ] as const) {
+      const heard = createEar()
+      const ids: string[] = []
+      const { message } = await model(toRequest(), toContext({ ...heard, onResponse: (id) => ids.push(id) }))
+      const calls = message.toolCalls.map((call) => [call.id, call.name, call.arguments])
+      assert.deepEqual({ text: message.content, calls }, toResponsesOutcome(interactions[last]?.resp ?? ''))
+      assert.equal(heard.text(), message.content)
+      assert.deepEqual(ids, [JSON.parse(interactions[asked]?.resp ?? '').id])
+    }
+    assert.equal(server.requests.length, interactions.length)
+  } finally {
+    await server.close()
+  }
+})
+
+test('no recorded line is left out', { skip }, () => {
+  const lines = ['openai-recorded-toolconv.jsonl', 'openai-recorded-errors.jsonl'].flatMap(readRecordings)
+  const background = lines.filter(({ method, req }) => method !== 'POST' || req?.background === true)
+  const errors = lines.filter(({ status }) => status !== 200)
+  assert.deepEqual([lines.length, background.length, errors.length], [343 + 5 + 31, 5, 31])
 })
 
 test('every recorded error becomes its named error', { skip }, async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { toBackoffMs, toRetryAfterMs } from '../../../src/actors/openai/backoff.ts'
-import { assertNoSecret, expectError, keyCanary, startRig } from '../../support/model-call.ts'
+import { assertNoSecret, expectError, keyCanary, startRig, toContext } from '../../support/model-call.ts'
 import { toJsonAnswer, toSse } from '../../support/wire-server.ts'
 
 const done = { body: toSse({ choices: [{ index: 0, delta: { content: 'Done' }, finish_reason: 'stop' }] }) }
@@ -86,7 +86,7 @@ test('an abort before the answer begins ends the call', async (t) => {
 test('an abort in the middle of an answer ends the call, though the server goes on', async (t) => {
   const rig = await startRig(t, [{ body: toSse({ choices: [{ delta: { content: 'Ha' } }] }), ending: 'hold' }])
   const request = { model: 'm', systemPrompt: '', settings: {}, tools: [], messages: [] }
-  const call = rig.model(request, { signal: rig.abort.signal, onText: () => rig.abort.abort(), onRetry: () => {} })
+  const call = rig.model(request, toContext({ signal: rig.abort.signal, onText: () => rig.abort.abort() }))
   await expectError(call, 'ABORTED')
 })
 
@@ -105,5 +105,5 @@ test('the default wait ends with the signal too', async (t) => {
   const rig = await startRig(t, [busy({ 'retry-after': '500' })], { sleep: undefined })
   const request = { model: 'm', systemPrompt: '', settings: {}, tools: [], messages: [] }
   const onRetry = () => queueMicrotask(() => rig.abort.abort())
-  await expectError(rig.model(request, { signal: rig.abort.signal, onText: () => {}, onRetry }), 'ABORTED')
+  await expectError(rig.model(request, toContext({ signal: rig.abort.signal, onRetry })), 'ABORTED')
 })

@@ -1,0 +1,131 @@
+import type { StreamedCall } from './stream-call.ts'
+import { createGivenCall, type GivenCall } from './stream-given.ts'
+import { compareTurns, isOverwritten, parseCallKey, toModelKey } from './stream-key.ts'
+
+/** What one subscriber was given of an agent: of the turn that it is at, by answer. What came before is not asked for any more. */
+export interface GivenAgent {
+  readonly runId: string
+  readonly agent: string
+  turn: string
+  answers: Map<number, GivenCall>
+  /** The highest epoch of a running call that was given of it. */
+  epoch: number
+}
+
+/** What one subscriber was given of a call that is no model call, until it has settled. */
+export interface GivenOther {
+  readonly runId: string
+  readonly key: string
+  readonly given: GivenCall
+}
+
+/** Where one subscriber is. Its size is bounded, however long the run. */
+export interface StreamPosition {
+  /** When the last chunk was given. Epoch milliseconds. */
+  heardAt: number
+  /** Of an agent that is not among `agents`, what had settled by then is not asked for. Epoch milliseconds. */
+  since: number
+  /** The agents heard of, the one that was silent for longest first. */
+  readonly agents: Map<string, GivenAgent>
+  readonly others: Map<string, GivenOther>
+}
+
+/** An attempt that was given and is void. */
+export interface Voided {
+  readonly runId: string
+  readonly key: string
+  readonly attempt: number
+}
+
+const MAX_AGENTS = 32
+const MAX_OTHERS = 256
+
+export const createPosition = (since: number): StreamPosition => ({ heardAt: since, since, agents: new Map(), others: new Map() })
+
+const toAgentId = (runId: string, agent: string): string => `${runId}#${agent}`
+const toCallId = (runId: string, key: string): string => `${runId}#${key}`
+
+export const findAgent = ({ agents }: StreamPosition, runId: string, agent: string): GivenAgent | undefined =>
+  agents.get(toAgentId(runId, agent))
+
+/** Puts an agent among those that are heard of, at the beginning of a turn. */
+export function addAgent(position: StreamPosition, runId: string, agent: string, turn: string, now: number): GivenAgent {
+  const added: GivenAgent = { runId, agent, turn, answers: new Map(), epoch: 0 }
+  position.agents.set(toAgentId(runId, agent), added)
+  if (position.agents.size <= MAX_AGENTS) return added
+  for (const [id, { answers }] of position.agents) {
+    if (id === toAgentId(runId, agent) || ![...answers.values()].every(({ isSettled }) => isSettled)) continue
+    position.agents.delete(id)
+    position.since = Math.max(position.since, now)
+    break
+  }
+  return added
+}
+
+/**
+ * Finds what was given of a call; or first, one by one, what of others is void because of it: the agent takes the turn from its beginning, or went back
+ * to an earlier one. `undefined`: the agent has left the turn of the call behind.
+ */
+export function placeCall(
+  position: StreamPosition,
+  call: Pick<StreamedCall, 'runId' | 'key' | 'epoch'>,
+  isRunning: boolean,
+  now: number,
+): GivenCall | Voided | undefined {
+  const place = parseCallKey(call.key)
+  if (place?.isModel !== true) return placeOther(position, call)
+  const { runId } = call
+  const agent = findAgent(position, runId, place.agent) ?? addAgent(position, runId, place.agent, place.turn, now)
+  if (isRunning && call.epoch < agent.epoch && compareTurns(place.turn, agent.turn) < 0) return undefined
+  if (agent.turn !== place.turn) {
+    const voided = isOverwritten(agent.turn, place.turn) ? takeVoided(position, agent) : undefined
+    if (voided !== undefined) return voided
+    for (const [id] of othersOf(position, agent)) position.others.delete(id)
+    agent.turn = place.turn
+    agent.answers = new Map()
+  }
+  if (isRunning) agent.epoch = Math.max(agent.epoch, call.epoch)
+  position.agents.delete(toAgentId(runId, place.agent))
+  position.agents.set(toAgentId(runId, place.agent), agent)
+  const given = agent.answers.get(place.answer) ?? createGivenCall()
+  agent.answers.set(place.answer, given)
+  return given
+}
+
+function placeOther({ others }: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): GivenCall {
+  const id = toCallId(runId, key)
+  const known = others.get(id)
+  if (known !== undefined) return known.given
+  const [oldest] = others.keys()
+  if (others.size >= MAX_OTHERS && oldest !== undefined) others.delete(oldest)
+  const given = createGivenCall()
+  others.set(id, { runId, key, given })
+  return given
+}
+
+/** The call has settled and was given: nothing is to be remembered of it, unless it is a model call. */
+export function forgetOther({ others }: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): void {
+  others.delete(toCallId(runId, key))
+}
+
+/** Takes one of those out that were given of the agent's turn. */
+function takeVoided(position: StreamPosition, agent: GivenAgent): Voided | undefined {
+  const { runId } = agent
+  for (const [answer, { attempt }] of agent.answers) {
+    agent.answers.delete(answer)
+    if (attempt > 0) return { runId, key: toModelKey(agent.agent, agent.turn, answer), attempt }
+  }
+  for (const [id, { key, given }] of othersOf(position, agent)) {
+    position.others.delete(id)
+    if (given.attempt > 0) return { runId, key, attempt: given.attempt }
+  }
+  return undefined
+}
+
+/** The tool calls of the agent's turn that have not settled. */
+function othersOf({ others }: StreamPosition, { runId, agent, turn }: GivenAgent): [string, GivenOther][] {
+  return [...others].filter(([, { runId: run, key }]) => {
+    const place = run === runId ? parseCallKey(key) : undefined
+    return place?.agent === agent && place.turn === turn
+  })
+}

@@ -1,0 +1,520 @@
+/** Structured output: an answer of a form is parsed and typed, sent back when it does not fit, and kept as the text that the model wrote. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
+import {
+  type Agent,
+  buildAgent,
+  type DurableAgent,
+  isPerdureError,
+  type Model,
+  type Profile,
+  type Runtime,
+  type Session,
+  type TurnResult,
+  tool,
+} from 'perdure'
+import { type Script, scriptedModel } from 'perdure/testing'
+import { z } from 'zod'
+import { createHookedStore } from '../support/hooked-store.ts'
+import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
+import { callNote, createRuntimeRoom, noteTool, type RuntimeRoom, toOutline } from '../support/runtime-room.ts'
+
+const City = z.object({ city: z.string(), people: z.int().min(0) })
+const paris = { city: 'Paris', people: 2_100_000 }
+const json = JSON.stringify(paris)
+const profile: Profile = { name: 'default', systemPrompt: 'Be brief.', model: 'test-model' }
+
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+
+/** Compiles only when `Expected` is exactly the type of the value. */
+function exactly<Expected>() {
+  return <Actual>(_value: Actual, _same: Equal<Actual, Expected>): void => {}
+}
+
+const cityAgent = (model: Model) => buildAgent({ ...profile, output: City }, { model })
+const textAgent = (model: Model, given: Partial<Profile> = {}) => buildAgent({ ...profile, ...given }, { model })
+
+/** What the model was told last. */
+const lastTold = (model: { readonly requests: readonly { readonly messages: readonly { readonly content: string }[] }[] }) =>
+  model.requests.at(-1)?.messages.at(-1)?.content ?? ''
+
+test('the answer of an agent with an output schema is parsed, and the model is told the form', async () => {
+  const model = scriptedModel([json])
+  const { output } = await cityAgent(model).run('Which city?')
+  assert.deepEqual(output, paris)
+  const format = model.requests[0]?.output
+  assert.equal(format?.name, 'answer')
+  assert.deepEqual(format?.schema.required, ['city', 'people'])
+  assert.equal(format?.schema.$schema, undefined)
+})
+
+test('the schema of a turn wins over that of the profile, for this turn only', async () => {
+  const model = scriptedModel(['{"ok":true}', json])
+  const agent = cityAgent(model)
+  assert.deepEqual((await agent.run('Is it?', { output: z.object({ ok: z.boolean() }) })).output, { ok: true })
+  assert.deepEqual((await agent.run('Which city?')).output, paris)
+  assert.deepEqual(model.requests[0]?.output?.schema.required, ['ok'])
+  assert.deepEqual(model.requests[1]?.output?.schema.required, ['city', 'people'])
+})
+
+test('an agent without a schema says nothing of a form, also after a turn that had one', async () => {
+  const model = scriptedModel([json, 'Paris.'])
+  const agent = textAgent(model)
+  assert.deepEqual((await agent.run('Which city?', { output: City })).output, paris)
+  assert.equal((await agent.run('Which city?')).output, 'Paris.')
+  assert.equal(model.requests[1]?.output, undefined)
+})
+
+for (const [form, text] of [
+  ['plain', json],
+  ['in a fence', `\`\`\`json\n${json}\n\`\`\``],
+  ['in a fence without a language', `\n\`\`\`\n${json}\`\`\`\n`],
+  ['in a fence with words around it', `Here it is:\n\n\`\`\`json\n${json}\n\`\`\`\nAnything else?`],
+] as const)
+  test(`JSON ${form} is understood`, async () => {
+    assert.deepEqual((await cityAgent(scriptedModel([text])).run('Which city?')).output, paris)
+  })
+
+test('a fence inside of a value is a part of it', async () => {
+  const Code = z.object({ code: z.string() })
+  const value = { code: 'Use\n```ts\nrun()\n```\n' }
+  const text = JSON.stringify(value)
+  for (const answer of [text, `\`\`\`json\n${text}\n\`\`\``])
+    assert.deepEqual((await textAgent(scriptedModel([answer])).run('Code?', { output: Code })).output, value)
+})
+
+test('an answer that does not fit is sent back with what is wrong, and the next one is taken', async () => {
+  const model = scriptedModel(['{"city":"Paris","people":"many"}', 'Sorry: two million', json])
+  const { output, spend } = await cityAgent(model).run('Which city?')
+  assert.deepEqual(output, paris)
+  assert.equal(spend.modelCalls, 3)
+  assert.match(model.requests[1]?.messages.at(-1)?.content ?? '', /`people`: .*number.*got `many` \(string\)/)
+  assert.match(lastTold(model), /not usable JSON/)
+})
+
+for (const [what, answer] of [
+  ['is empty JSON', 'null'],
+  ['has a key `__proto__`', '{"__proto__":{"city":"x"},"city":"Paris","people":1}'],
+  ['has two fences', `\`\`\`json\n${json}\n\`\`\`\nor\n\`\`\`json\n${json}\n\`\`\``],
+] as const)
+  test(`an answer that ${what} is sent back`, async () => {
+    const model = scriptedModel([answer, json])
+    assert.deepEqual((await cityAgent(model).run('Which city?')).output, paris)
+    assert.equal(model.calls, 2)
+  })
+
+test('the turn fails when the last repair does not fit either, and says what is wrong', async () => {
+  const model = scriptedModel(['a', 'b', '{"city":"Paris"}'])
+  await assert.rejects(cityAgent(model).run('Which city?'), { code: 'OUTPUT_INVALID', message: /2 repairs.*\n- `people`/ })
+  model.done()
+  const strict = scriptedModel(['a'])
+  await assert.rejects(textAgent(strict, { maxRepairs: 0 }).run('Which city?', { output: City }), { code: 'OUTPUT_INVALID' })
+  const patient = scriptedModel(['a', 'b', 'c', 'd', json])
+  assert.deepEqual((await textAgent(patient, { maxRepairs: 4 }).run('Which city?', { output: City })).output, paris)
+})
+
+test('a repair is a model request: it counts against `maxSteps` and limits', async () => {
+  const steps = textAgent(scriptedModel(['a', json]), { maxSteps: 1 })
+  await assert.rejects(steps.run('Which city?', { output: City }), { code: 'MAX_STEPS' })
+  const limit = textAgent(scriptedModel(['a', json]), { limits: { steps: 1 } })
+  await assert.rejects(limit.run('Which city?', { output: City }), { code: 'LIMIT_REACHED' })
+})
+
+test('refinements are checked, also those that wait, and transforms make what is returned', async () => {
+  const seen: string[] = []
+  const Known = z
+    .object({ city: z.string() })
+    .refine(
+      async ({ city }) => {
+        await Promise.resolve()
+        seen.push(city)
+        return city !== 'Atlantis'
+      },
+      { error: 'There is no such city', path: ['city'] },
+    )
+    .transform(({ city }) => new URL(`https://example.org/${city}`))
+  const model = scriptedModel(['{"city":"Atlantis"}', '{"city":"Paris"}'])
+  const { output } = await textAgent(model).run('Which city?', { output: Known })
+  exactly<URL>()(output, true)
+  assert.equal(output.pathname, '/Paris')
+  assert.match(lastTold(model), /`city`: There is no such city/)
+  assert.deepEqual(seen.slice(0, 2), ['Atlantis', 'Paris'])
+})
+
+test('a schema that throws fails the turn, and the model is not asked to mend it', async () => {
+  const Broken = z.object({ city: z.string() }).refine(() => {
+    throw new Error('the table is gone')
+  })
+  const model = scriptedModel([json, json])
+  await assert.rejects(textAgent(model).run('Which city?', { output: Broken }), {
+    code: 'OUTPUT_INVALID',
+    message: /the table is gone/,
+  })
+  assert.equal(model.calls, 1)
+})
+
+test('what is no schema, or one that JSON cannot express, is refused before the model is asked', async () => {
+  const model = scriptedModel([])
+  // @ts-expect-error JSON Schema is no zod schema
+  await assert.rejects(textAgent(model).run('Which city?', { output: { type: 'object' } }), TypeError)
+  await assert.rejects(textAgent(model).run('When?', { output: z.object({ at: z.date() }) }), {
+    name: 'TypeError',
+    message: /^Expected `output` to be a zod schema that JSON Schema can express: /,
+  })
+  assert.throws(() => buildAgent({ ...profile, output: z.date() }, { model }), TypeError)
+  // @ts-expect-error a text is no schema
+  assert.throws(() => buildAgent({ ...profile, output: 'json' }, { model }), { code: 'PROFILE_INVALID' })
+})
+
+test('tools are used before the answer takes its form', async () => {
+  const look = tool({ name: 'look', description: 'Looks', input: z.object({}), run: () => 'Paris' })
+  const model = scriptedModel([{ text: 'I look.', toolCalls: [{ name: 'look' }] }, json])
+  const agent = buildAgent({ ...profile, allowedTools: ['look'], output: City }, { model, tools: [look] })
+  assert.deepEqual((await agent.run('Which city?')).output, paris)
+})
+
+test('the result has the type of the schema', () => {
+  const compiled = (_code: (...given: never[]) => unknown): void => {}
+  compiled(async (runtime: Runtime, model: Model, text: Agent, durable: DurableAgent, session: Session) => {
+    const agent = buildAgent({ ...profile, output: City }, { model })
+    exactly<Agent<{ city: string; people: number }>>()(agent, true)
+    exactly<Agent>()(buildAgent(profile), true)
+    exactly<Agent<unknown>>()(buildAgent(profile as Profile<z.ZodType | undefined>), true)
+    exactly<TurnResult<{ city: string; people: number }>>()(await agent.run('a'), true)
+    exactly<TurnResult<boolean>>()(await agent.run('a', { output: z.boolean() }), true)
+    exactly<TurnResult>()(await text.run('a', { onText: () => {} }), true)
+    exactly<TurnResult<string[]>>()(await text.run('a', { output: z.array(z.string()), onText: () => {} }), true)
+    exactly<TurnResult>()(await durable.run('a'), true)
+    exactly<TurnResult<number>>()(await durable.run('a', { output: z.number() }), true)
+    exactly<TurnResult>()(await session.run('a', { id: '1' }), true)
+    exactly<TurnResult<number>>()(await session.run('a', { id: '1', output: z.number() }), true)
+    const made = runtime.durable(agent)
+    exactly<DurableAgent<{ city: string; people: number }>>()(made, true)
+    exactly<number>()((await made.session('s').run('a')).output.people, true)
+    // @ts-expect-error not in the schema
+    ;(await made.run('a')).output.country
+    // @ts-expect-error its answers are no texts
+    const asText: Agent = agent
+    // @ts-expect-error an unknown option
+    text.run('a', { output: City, format: 'json' })
+    // @ts-expect-error an id is for sessions
+    durable.run('a', { id: '1' })
+    return asText
+  })
+})
+
+describe('a durable agent with an output schema', () => {
+  let room: RuntimeRoom
+  before(async () => {
+    room = await createRuntimeRoom()
+  })
+  after(() => room.remove())
+
+  const forever = { fault: 'hang' } as const
+
+  const open = async (directory: string, script: Script, given: Partial<Profile> = {}) => {
+    const runtime = await room.open(directory)
+    const model = scriptedModel(script)
+    return { runtime, model, session: runtime.durable(textAgent(model, given)).session('main') }
+  }
+
+  /** A script that says when it is asked for the last time, and hangs then. */
+  const untilAsked = (answers: readonly string[]) => {
+    const asked = Promise.withResolvers<void>()
+    let count = 0
+    const script: Script = () => {
+      const answer = answers[count++]
+      if (answer !== undefined) return answer
+      asked.resolve()
+      return forever
+    }
+    return { script, asked: asked.promise }
+  }
+
+  const cutOff = async (turn: Promise<unknown>, asked: Promise<void>, runtime: Runtime) => {
+    const failed = assert.rejects(turn, { code: 'ABORTED' })
+    await asked
+    await runtime.close()
+    await failed
+  }
+
+  test('returns the parsed answer, and again from the store', async () => {
+    const directory = room.room.path()
+    const Place = City.transform(({ city }) => new Map([[city, true]]))
+    const run = async (script: Script) => {
+      const runtime = await room.open(directory)
+      const agent = runtime.durable(buildAgent({ ...profile, output: Place }, { model: scriptedModel(script) }))
+      const { output, reused } = await agent.run('Which city?')
+      await runtime.close()
+      return { output, reused }
+    }
+    assert.deepEqual(await run([json]), { output: new Map([['Paris', true]]), reused: false })
+    assert.deepEqual(await run([]), { output: new Map([['Paris', true]]), reused: true })
+  })
+
+  test('does not ask again for what had settled when it died between an answer and its repair', async () => {
+    const directory = room.room.path()
+    const { script, asked } = untilAsked(['nonsense', '{"city":"Paris"}'])
+    const first = await open(directory, script)
+    await cutOff(first.session.run('Which city?', { output: City }), asked, first.runtime)
+    const second = await open(directory, [json])
+    const { output, spend } = await second.session.run('Which city?', { output: City })
+    assert.deepEqual(output, paris)
+    assert.equal(second.model.calls, 1)
+    assert.equal(spend.modelCalls, 4) // with the one that was cut off
+    assert.deepEqual(
+      second.model.requests[0]?.messages.map(({ role }) => role),
+      ['user', 'assistant', 'user', 'assistant', 'user'],
+    )
+    assert.deepEqual(toOutline(second.runtime.events), ['default resumed'])
+    await second.runtime.close()
+  })
+
+  test('checks each of two sessions at once by its own schema, though both look the same to the model', async () => {
+    const runtime = await room.open(room.room.path())
+    const both = Promise.withResolvers<void>()
+    let waiting = 0
+    const model = scriptedModel(({ messages }) => {
+      if (messages.length > 1) return '{"city":"Rome","people":1}'
+      if (++waiting === 2) both.resolve()
+      return { text: json, until: both.promise }
+    })
+    const agent = runtime.durable(textAgent(model))
+    const [any, small] = await Promise.all([
+      agent.session('any').run('Which city?', { output: City.refine(({ people }) => people > 10) }),
+      agent.session('small').run('Which city?', { output: City.refine(({ people }) => people < 10) }),
+    ])
+    assert.deepEqual([any.output.city, small.output.city], ['Paris', 'Rome'])
+    await runtime.close()
+  })
+
+  test('a recorded answer of a turn with an id that no longer fits is an error, not another turn', async () => {
+    const directory = room.room.path()
+    const first = await open(directory, [json])
+    await first.session.run('Which city?', { id: '1', output: City })
+    await first.runtime.close()
+    const second = await open(directory, [])
+    const Small = City.refine(({ people }) => people < 10, { error: 'Too many' })
+    await assert.rejects(second.session.run('Which city?', { id: '1', output: Small }), {
+      code: 'OUTPUT_INVALID',
+      message: /no longer fits[\s\S]*Too many/,
+    })
+    await second.runtime.close()
+  })
+
+  test('counts repairs over restarts', async () => {
+    const directory = room.room.path()
+    const { script, asked } = untilAsked(['a', 'b'])
+    const first = await open(directory, script)
+    await cutOff(first.session.run('Which city?', { output: City }), asked, first.runtime)
+    const second = await open(directory, ['c'])
+    await assert.rejects(second.session.run('Which city?', { output: City }), { code: 'OUTPUT_INVALID' })
+    await second.runtime.close()
+  })
+
+  test('that failed is asked once more when the turn is run again', async () => {
+    const directory = room.room.path()
+    const first = await open(directory, ['a', 'b', 'c'])
+    await assert.rejects(first.session.run('Which city?', { output: City }), { code: 'OUTPUT_INVALID' })
+    await first.runtime.close()
+    const second = await open(directory, [json])
+    assert.deepEqual((await second.session.run('Which city?', { output: City })).output, paris)
+    assert.deepEqual(toOutline(second.runtime.events), ['default retried'])
+    await second.runtime.close()
+  })
+
+  test('checks an answer whose check was cut off', async () => {
+    const directory = room.room.path()
+    const checked = Promise.withResolvers<void>()
+    const Slow = City.refine(() => {
+      checked.resolve()
+      return new Promise<boolean>(() => {})
+    })
+    const first = await open(directory, [json])
+    await cutOff(first.session.run('Which city?', { output: Slow }), checked.promise, first.runtime)
+    // The refinement is not in what the machine recorded: it is that of the schema that is asked with now.
+    const second = await open(directory, ['{"city":"Rome","people":1}'])
+    const { output } = await second.session.run('Which city?', { output: City.refine(({ city }) => city !== 'Paris') })
+    assert.equal(output.city, 'Rome')
+    assert.equal(second.model.calls, 1)
+    await second.runtime.close()
+  })
+
+  test('finishes a turn that was cut off by its JSON Schema when something else is asked', async () => {
+    const directory = room.room.path()
+    const { script, asked } = untilAsked(['{"city":"Paris"}'])
+    const first = await open(directory, script)
+    await cutOff(first.session.run('Which city?', { output: City }), asked, first.runtime)
+    const second = await open(directory, ['{"city":"Paris","people":-1}', json, 'Fine.'])
+    assert.equal((await second.session.run('How are you?')).output, 'Fine.')
+    assert.equal(second.model.requests[0]?.output?.name, 'answer')
+    assert.equal(second.model.requests[2]?.output, undefined)
+    assert.deepEqual(toOutline(second.runtime.events), ['default resumed', 'default_2 new'])
+    second.model.done()
+    await second.runtime.close()
+  })
+
+  test('a turn that was cut off before its form changed answers in the new one', async () => {
+    const directory = room.room.path()
+    const { note, notes } = noteTool()
+    const Named = z.object({ name: z.string() })
+    const start = async (model: Model) => {
+      const runtime = await room.open(directory)
+      const agent = buildAgent({ ...profile, allowedTools: ['note'] }, { model, tools: [note] })
+      return { runtime, session: runtime.durable(agent).session('main') }
+    }
+    const asked = Promise.withResolvers<void>()
+    const first = await start(
+      scriptedModel(({ messages }) => {
+        if (messages.length === 1) return { toolCalls: [callNote('a')] }
+        asked.resolve()
+        return forever
+      }),
+    )
+    await cutOff(first.session.run('Which city?', { output: City }), asked.promise, first.runtime)
+    const second = await start(scriptedModel([json, '{"name":"Paris"}']))
+    assert.deepEqual((await second.session.run('Which city?', { output: Named })).output, { name: 'Paris' })
+    assert.deepEqual(notes, ['a'])
+    assert.deepEqual(toOutline(second.runtime.events), ['default resumed'])
+    await second.runtime.close()
+  })
+
+  const toChanged = (event: { readonly type: string; readonly changed?: readonly string[] }): readonly string[] =>
+    event.type === 'checkpoint.started' ? (event.changed ?? []) : []
+
+  /** Runs a flow of one turn. With `fails` it fails after that: the next attempt compares the turn with its record. */
+  const attempt = async (directory: string, script: Script, output: z.ZodType | undefined, fails = false) => {
+    const { runtime, model } = await open(directory, script)
+    const agent = runtime.durable(textAgent(model))
+    const flow = runtime.flow('ask', async () => {
+      const turn = output === undefined ? await agent.run('Which?') : await agent.run('Which?', { output })
+      if (fails) throw new Error('not yet')
+      return turn.output
+    })
+    const answer = await flow.run(undefined, { id: 'ask' }).finally(() => runtime.close())
+    return { answer, story: toOutline(runtime.events), changed: runtime.events.flatMap(toChanged) }
+  }
+
+  test('a turn of a flow comes from the store in its form', async () => {
+    const directory = room.room.path()
+    await assert.rejects(attempt(directory, [json], City, true), /not yet/)
+    const { answer, story } = await attempt(directory, [], City)
+    assert.deepEqual(answer, paris)
+    assert.deepEqual(story, ['default reused'])
+  })
+
+  for (const [what, from, to, answer, value] of [
+    ['another schema', City, z.object({ name: z.string() }), '{"name":"Paris"}', { name: 'Paris' }],
+    [
+      'a refinement that refuses the answer',
+      City,
+      City.refine(({ people }) => people < 10),
+      '{"city":"Rome","people":1}',
+      { city: 'Rome', people: 1 },
+    ],
+    ['a schema where there was none', undefined, City, json, paris],
+    ['no schema where there was one', City, undefined, 'Paris', 'Paris'],
+  ] as const)
+    test(`a turn of a flow runs again as changed for ${what}`, async () => {
+      const directory = room.room.path()
+      await assert.rejects(attempt(directory, [from === undefined ? 'Paris' : json], from, true), /not yet/)
+      const { answer: answered, changed } = await attempt(directory, [answer], to)
+      assert.deepEqual(answered, value)
+      assert.deepEqual(changed, ['output'])
+    })
+})
+
+test('a turn with repairs comes to the same whatever write fails, and no answer that had settled is asked for again', async () => {
+  const answers = new Map([
+    [1, 'nonsense'],
+    [3, '{"city":"Paris"}'],
+    [5, json],
+  ])
+  /** Lives until write `death` fails, then once more. Says how many writes there were, and how many answers had settled by then. */
+  const campaign = async (death: number) => {
+    const store = await createHookedStore()
+    let writes = 0
+    const once = async (isDying: boolean) => {
+      const runtime = store.open([], {
+        write() {
+          writes++
+          if (isDying && writes >= death) throw new Error('The disk is gone')
+        },
+      })
+      let settled = 0
+      try {
+        for await (const { kind, status } of runtime.get('default/main').steps())
+          if (kind === 'model' && status === 'ok') settled++
+      } catch (error) {
+        assert.ok(isPerdureError(error, 'RUN_NOT_FOUND'))
+      }
+      // Each takes its time: what was before is on disk by then.
+      const model = scriptedModel(({ messages }) => ({ text: answers.get(messages.length) ?? '', until: setImmediate() }))
+      const turn = runtime.durable(cityAgent(model)).run('Which city?')
+      const [result] = await Promise.allSettled([turn.then(({ output }) => output)])
+      await runtime.close().catch(() => {})
+      return { result, settled, calls: model.calls }
+    }
+    const { result: died } = await once(true)
+    if (death <= writes) assert.equal(died.status, 'rejected', `write ${death} failed`)
+    const { result, settled, calls } = await once(false)
+    assert.deepEqual(result, { status: 'fulfilled', value: paris }, `after write ${death} had failed`)
+    assert.equal(settled + calls, answers.size, `after write ${death} had failed`)
+    return { writes, settled }
+  }
+  const { writes } = await campaign(Number.POSITIVE_INFINITY)
+  const seen = new Set<number>()
+  for (let death = 1; death <= writes; death++) seen.add((await campaign(death)).settled)
+  assert.deepEqual([...seen].toSorted(), [0, 1, 2, 3])
+})
+
+describe('the machine of an agent with an output schema', () => {
+  let room: MachineRoom
+  before(async () => {
+    room = await createMachineRoom()
+  })
+  after(() => room.remove())
+
+  test('is a run of one prompt whose answer has the form', async () => {
+    const model = scriptedModel(['Paris', json])
+    const { machine } = cityAgent(model)
+    const runtime = await room.open(room.directory(), [machine])
+    const run = await runtime.start(machine, { id: 'one', input: { prompt: 'Which city?' } })
+    const { output, spent } = await run.done()
+    assert.deepEqual(JSON.parse(output), paris)
+    assert.equal(spent.steps, 2)
+    assert.equal(model.requests[0]?.output?.name, 'answer')
+    await runtime.close()
+  })
+
+  test('fails as a run of one prompt when no answer has the form', async () => {
+    const { machine } = cityAgent(scriptedModel(['a', 'b', 'c']))
+    const runtime = await room.open(room.directory(), [machine])
+    const run = await runtime.start(machine, { id: 'one', input: { prompt: 'Which city?' } })
+    await assert.rejects(run.done())
+    await runtime.close()
+  })
+
+  test('takes the form of a prompt as JSON Schema, over restarts', async () => {
+    const directory = room.directory()
+    const schema = { type: 'object', properties: { ok: { type: 'boolean' } }, required: ['ok'] }
+    const asked = Promise.withResolvers<void>()
+    const hanging = scriptedModel(({ messages }) => {
+      if (messages.length === 1) return 'yes'
+      asked.resolve()
+      return { fault: 'hang' }
+    })
+    const first = await room.open(directory, [textAgent(hanging).machine])
+    const run = await first.start<Agent['machine']>('default', { id: 'chat' })
+    await run.send({ type: 'prompt', text: 'Is it?', output: { name: 'verdict', schema, maxRepairs: 3 } })
+    await asked.promise
+    await first.close()
+    const model = scriptedModel(['{"ok":"yes"}', '{"ok":true}'])
+    const second = await room.open(directory, [textAgent(model).machine])
+    const { context } = await second.get<Agent['machine']>('chat').waitFor('settled')
+    assert.equal(context.messages.at(-1)?.content, '{"ok":true}')
+    assert.deepEqual(model.requests[0]?.output, { name: 'verdict', schema })
+    await second.close()
+  })
+})
