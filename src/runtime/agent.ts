@@ -72,7 +72,7 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
   const parsed = parseProfile(profile)
   const own = parsed.output
   const tools = buildTools(parsed.allowedTools, options)
-  const model = options.model ?? lazily(() => openaiModel(options))
+  const model = options.model ?? lazily(options)
   // Of its own id: several agents are several machines, for a runtime and for an inspector.
   const named = createMachine(
     { ...agentMachine.config, id: parsed.name },
@@ -142,12 +142,20 @@ export function assertPrompt(prompt: unknown): asserts prompt is string {
     throw new TypeError(`Expected \`prompt\` to be a non-empty string, got \`${String(prompt)}\` (${typeof prompt})`)
 }
 
-function lazily(open: () => Model): Model {
+/** A model that is opened when it is first used: what the store can answer needs no key. */
+function lazily(options: OpenAIModelOptions): Model {
   let model: Model | undefined
-  return async (request, context) => {
-    model ??= open()
-    return model(request, context)
+  const open = (): Model => {
+    model ??= openaiModel(options)
+    return model
   }
+  return Object.assign(async (...call: Parameters<Model>) => open()(...call), {
+    costOf: async (...cost: Parameters<NonNullable<Model['costOf']>>) => open().costOf?.(...cost),
+    resume:
+      options.background === true
+        ? async (...resumed: Parameters<NonNullable<Model['resume']>>) => open().resume?.(...resumed)
+        : undefined,
+  })
 }
 
 interface PlainConversation {

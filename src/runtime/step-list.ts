@@ -27,6 +27,8 @@ export interface StepInfo {
   readonly endedAt: number | undefined
   /** When its next attempt is due. */
   readonly retryAt: number | undefined
+  /** What was noted to find its effect again, such as the id of a response. */
+  readonly noted: unknown
   /** What was done about it when it was in doubt. */
   readonly resolution: DoubtResolution | undefined
   readonly value: unknown
@@ -53,9 +55,9 @@ const waits: ReadonlySet<string> = new Set(['sleep', 'wait'])
 const notSteps: ReadonlySet<string> = new Set(['id'])
 
 function toInfo(runId: string, key: string, record: StepRecord, isRunning: boolean): StepInfo {
-  const { kind, name, attempt, startedAt, endedAt, retryAt, resolution, value, error } = record
+  const { kind, name, attempt, startedAt, endedAt, retryAt, noted, resolution, value, error } = record
   const status = toStatus(record, isRunning)
-  return { runId, key, kind, name, status, attempt, startedAt, endedAt, retryAt, resolution, value, error }
+  return { runId, key, kind, name, status, attempt, startedAt, endedAt, retryAt, noted, resolution, value, error }
 }
 
 function toStatus(record: StepRecord, isRunning: boolean): StepStatus {

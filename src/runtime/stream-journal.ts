@@ -106,8 +106,8 @@ async function findOfAgent(
   const turn = known?.turn ?? newest.turn
   if (compareTurns(newest.turn, turn) < 0) {
     // The conversation went back behind what was given; or what was given last did not come to the disk, and is yet to be made again.
-    const again = (await readModelCalls(store, runId, agent, newest.turn)).filter((call) => call.turn === newest.turn)
-    return again.every(({ startedAt }) => startedAt > position.heardAt) ? again : []
+    const again = await readModelCalls(store, runId, agent, newest.turn)
+    return again.filter((call) => call.turn === newest.turn && call.startedAt > position.heardAt)
   }
   const calls = await readModelCalls(store, runId, agent, turn)
   // A turn that was started over may have left records of how it went before.

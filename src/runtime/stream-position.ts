@@ -1,6 +1,6 @@
 import type { StreamedCall } from './stream-call.ts'
 import { createGivenCall, type GivenCall } from './stream-given.ts'
-import { compareTurns, isOverwritten, parseCallKey, toModelKey } from './stream-key.ts'
+import { type CallPlace, compareTurns, isOverwritten, parseCallKey, toModelKey } from './stream-key.ts'
 
 /** What one subscriber was given of an agent: of the turn that it is at, by answer. What came before is not asked for any more. */
 export interface GivenAgent {
@@ -63,32 +63,39 @@ export function addAgent(position: StreamPosition, runId: string, agent: string,
 }
 
 /**
- * Finds what was given of a call; or first, one by one, what of others is void because of it: the agent takes the turn from its beginning, or went back
- * to an earlier one. `undefined`: the agent has left the turn of the call behind.
+ * Finds what was given of a call; or first, one by one, what of others is void because of it. An agent makes one model call after the other: what was given of
+ * later ones, of a turn that it starts over, or of turns that it went back behind, did not come to the disk and is made again.
+ * `undefined`: the agent has left the call behind.
  */
 export function placeCall(
   position: StreamPosition,
-  call: Pick<StreamedCall, 'runId' | 'key' | 'epoch'>,
+  call: Pick<StreamedCall, 'runId' | 'key' | 'epoch' | 'status'>,
   isRunning: boolean,
   now: number,
 ): GivenCall | Voided | undefined {
   const place = parseCallKey(call.key)
   if (place?.isModel !== true) return placeOther(position, call)
-  const { runId } = call
-  const agent = findAgent(position, runId, place.agent) ?? addAgent(position, runId, place.agent, place.turn, now)
-  if (isRunning && call.epoch < agent.epoch && compareTurns(place.turn, agent.turn) < 0) return undefined
-  if (agent.turn !== place.turn) {
-    const voided = isOverwritten(agent.turn, place.turn) ? takeVoided(position, agent) : undefined
+  const { runId, status } = call
+  const { turn, answer } = place
+  const agent = findAgent(position, runId, place.agent) ?? addAgent(position, runId, place.agent, turn, now)
+  const isLeft = isRunning && call.epoch < agent.epoch && (status === 'intended' || compareTurns(turn, agent.turn) < 0)
+  if (isLeft) return undefined
+  if (agent.turn !== turn) {
+    const voided = isOverwritten(agent.turn, turn) ? takeVoided(position, agent, 0) : undefined
     if (voided !== undefined) return voided
     for (const [id] of othersOf(position, agent)) position.others.delete(id)
-    agent.turn = place.turn
+    agent.turn = turn
     agent.answers = new Map()
   }
+  const given = agent.answers.get(answer) ?? createGivenCall()
+  if (!given.isSettled || status === 'intended') {
+    const voided = takeVoided(position, agent, answer)
+    if (voided !== undefined) return voided
+  }
+  agent.answers.set(answer, given)
   if (isRunning) agent.epoch = Math.max(agent.epoch, call.epoch)
   position.agents.delete(toAgentId(runId, place.agent))
   position.agents.set(toAgentId(runId, place.agent), agent)
-  const given = agent.answers.get(place.answer) ?? createGivenCall()
-  agent.answers.set(place.answer, given)
   return given
 }
 
@@ -108,14 +115,16 @@ export function forgetOther({ others }: StreamPosition, { runId, key }: Pick<Str
   others.delete(toCallId(runId, key))
 }
 
-/** Takes one of those out that were given of the agent's turn. */
-function takeVoided(position: StreamPosition, agent: GivenAgent): Voided | undefined {
+/** Takes one of those out that were given of the agent's turn after that answer. */
+function takeVoided(position: StreamPosition, agent: GivenAgent, after: number): Voided | undefined {
   const { runId } = agent
   for (const [answer, { attempt }] of agent.answers) {
+    if (answer <= after) continue
     agent.answers.delete(answer)
     if (attempt > 0) return { runId, key: toModelKey(agent.agent, agent.turn, answer), attempt }
   }
-  for (const [id, { key, given }] of othersOf(position, agent)) {
+  for (const [id, { key, given }, place] of othersOf(position, agent)) {
+    if (place.answer < after) continue
     position.others.delete(id)
     if (given.attempt > 0) return { runId, key, attempt: given.attempt }
   }
@@ -123,9 +132,9 @@ function takeVoided(position: StreamPosition, agent: GivenAgent): Voided | undef
 }
 
 /** The tool calls of the agent's turn that have not settled. */
-function othersOf({ others }: StreamPosition, { runId, agent, turn }: GivenAgent): [string, GivenOther][] {
-  return [...others].filter(([, { runId: run, key }]) => {
-    const place = run === runId ? parseCallKey(key) : undefined
-    return place?.agent === agent && place.turn === turn
+function othersOf({ others }: StreamPosition, { runId, agent, turn }: GivenAgent): [string, GivenOther, CallPlace][] {
+  return [...others].flatMap(([id, other]) => {
+    const place = other.runId === runId ? parseCallKey(other.key) : undefined
+    return place?.agent === agent && place.turn === turn ? [[id, other, place]] : []
   })
 }

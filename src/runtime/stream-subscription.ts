@@ -13,6 +13,8 @@ export interface Subscription {
   isEnded: boolean
   /** Resolves when something has changed since it was looked. */
   next(): Promise<void>
+  /** Waits for `promise`, but not longer than the stream goes on. Errors: as {@link Subscription.assertGoing}. */
+  until<T>(promise: Promise<T>): Promise<T>
   /** Errors: `ABORTED` by the signal, `STORE_CLOSED` when the runtime closes. */
   assertGoing(): void
   leave(): void
@@ -29,7 +31,17 @@ export function subscribe(
   const changed = new Set<RunningCall>()
   let limit = MAX_BEHIND
   let woken = Promise.withResolvers<void>()
+  const broken = Promise.withResolvers<never>()
+  broken.promise.catch(() => {}) // perhaps nobody waits
   const wake = (): void => woken.resolve()
+  const onAbort = (): void => {
+    wake()
+    broken.reject(toEnd())
+  }
+  const toEnd = (): unknown => {
+    if (closing.aborted) return closing.reason
+    return new PerdureError('ABORTED', `The stream of run \`${runId}\` was aborted. The run goes on.`, { cause: signal?.reason })
+  }
   const leave = streams.attend(runId, {
     onChange(call) {
       changed.add(call)
@@ -48,8 +60,8 @@ export function subscribe(
       wake()
     },
   })
-  signal?.addEventListener('abort', wake)
-  closing.addEventListener('abort', wake)
+  signal?.addEventListener('abort', onAbort)
+  closing.addEventListener('abort', onAbort)
 
   const subscription: Subscription = {
     changed,
@@ -59,17 +71,14 @@ export function subscribe(
       await woken.promise
       woken = Promise.withResolvers()
     },
+    until: (promise) => Promise.race([promise, broken.promise]),
     assertGoing() {
-      if (closing.aborted) throw closing.reason
-      if (signal?.aborted)
-        throw new PerdureError('ABORTED', `The stream of run \`${runId}\` was aborted. The run goes on.`, {
-          cause: signal.reason,
-        })
+      if (closing.aborted || signal?.aborted) throw toEnd()
     },
     leave() {
       leave()
-      signal?.removeEventListener('abort', wake)
-      closing.removeEventListener('abort', wake)
+      signal?.removeEventListener('abort', onAbort)
+      closing.removeEventListener('abort', onAbort)
     },
   }
   return subscription

@@ -104,7 +104,7 @@ export function streamRun(services: StreamServices, runId: string, request: Stre
     isNew: boolean,
   ): AsyncGenerator<StreamChunk> {
     subscription.isBehind = false
-    await written(services.committer)
+    await subscription.until(written(services.committer))
     const root = await loadHead(services.store, runId)
     if (root === undefined) {
       if (request.mayBegin === true || subscription.changed.size > 0) return
@@ -147,7 +147,7 @@ export function streamRun(services: StreamServices, runId: string, request: Stre
       if (piece === undefined) return
       yield toChunk(call, piece)
       subscription.assertGoing()
-      if (count < MAX_CHUNKS || running === undefined) continue
+      if (count < MAX_CHUNKS || running?.status !== 'intended') continue
       subscription.changed.add(running)
       return
     }

@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { openMemoryStore } from '../../src/persistence/memory.ts'
 import type { StepRecord } from '../../src/persistence/run-log.ts'
+import type { Store } from '../../src/persistence/store.ts'
 import type { StreamChunk } from '../../src/runtime/stream.ts'
 import { drain, Keeper, openStreamProcess, type StreamProcess, toValue } from '../support/stream-process.ts'
 
@@ -57,7 +58,10 @@ class Life {
   calls: Record<string, string> = {}
   inFlight = false
 
-  constructor(readonly disk: Awaited<ReturnType<typeof openMemoryStore>>) {
+  readonly disk: Store
+
+  constructor(disk: Store) {
+    this.disk = disk
     for (let count = 0; count < 3; count++)
       this.subscribers.push({
         keeper: new Keeper(),
@@ -132,7 +136,7 @@ class Life {
   }
 
   async apply(one: Command): Promise<void> {
-    const { streams, log } = this.process
+    const { streams } = this.process
     switch (one.type) {
       case 'text':
         if (!this.inFlight) this.next()
@@ -182,11 +186,11 @@ class Life {
       case 'join':
         return this.join(one.who)
       case 'pull':
-        return this.pull(one.who)
+        await this.pull(one.who)
+        return
       case 'leave':
         return this.leave(one.who)
     }
-    void log
   }
   async crash(recovers: boolean, instead?: () => void): Promise<void> {
     this.process.kill()
@@ -230,7 +234,6 @@ class Life {
   async gone(subscriber: Subscriber): Promise<void> {
     subscriber.ending.abort()
     await drain()
-    await subscriber.iterator?.return?.(undefined)
     subscriber.iterator = undefined
     subscriber.pending = undefined
   }
@@ -258,6 +261,9 @@ for (const isFromStart of [true, false])
         }
         for (const one of commands) await life.apply(one)
         await life.process.flush()
+        life.settle()
+        life.next() // what was lost with a process is made again
+        life.write('b')
         life.settle()
         await life.process.flush()
         for (const [index, subscriber] of life.subscribers.entries()) {
