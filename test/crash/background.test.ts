@@ -55,7 +55,10 @@ describe('a background response over the death of its process', () => {
         gate.resolve()
       }
       await second.closed
-      assert.deepEqual(second.lines.slice(-3), ['settled recovered', 'answer one two three four five', 'calls 1'])
+      assert.deepEqual(
+        second.lines.filter((line) => /^(settled|answer|calls)/.test(line)),
+        ['settled recovered', 'answer one two three four five', 'calls 1'],
+      )
       const text = second.lines.filter((line) => line.startsWith('text ')).map((line) => line.slice('text '.length))
       assert.equal(text.join(''), 'one two three four five')
       assert.equal(server.requests.length, 1, 'it was paid once')
