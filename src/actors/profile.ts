@@ -26,7 +26,12 @@ const Settings = z.strictObject({
 const amount = z.number().positive('Expected a number > 0').optional()
 const count = z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').optional()
 
-const TurnLimits = z.strictObject({ steps: count, tokens: count, costUsd: amount, wallTimeMs: count }) satisfies z.ZodType<Limits>
+const LimitsShape = z.strictObject({
+  steps: count,
+  tokens: count,
+  costUsd: amount,
+  wallTimeMs: count,
+}) satisfies z.ZodType<Limits>
 
 /**
  * Who an agent is: the schema of a profile, and the type of one as it is written down.
@@ -65,8 +70,8 @@ export const Profile = z.strictObject({
   settings: Settings.optional(),
   maxSteps: z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').default(defaultMaxSteps),
   maxParallel: z.int('Expected an integer ≥ 1').min(1, 'Expected an integer ≥ 1').default(defaultMaxParallel),
-  limits: TurnLimits.optional(),
-  runLimits: TurnLimits.optional(),
+  limits: LimitsShape.optional(),
+  runLimits: LimitsShape.optional(),
   onLimit: z.enum(['fail', 'ask']).default('fail'),
   output: z.instanceof(z.ZodType, { error: 'Expected a zod schema' }).optional(),
   maxRepairs: z.int('Expected an integer ≥ 0').min(0, 'Expected an integer ≥ 0').default(DEFAULT_MAX_REPAIRS),
@@ -79,6 +84,14 @@ export type Profile<Output extends z.ZodType | undefined = undefined> = Omit<z.i
 
 /** A profile that was checked, with its defaults filled in. */
 export type ParsedProfile = Readonly<z.output<typeof Profile>>
+
+/** Errors: a `TypeError` that says all that is wrong. */
+export function assertLimits(value: unknown): asserts value is Limits | undefined {
+  const result = LimitsShape.optional().safeParse(value)
+  if (result.success) return
+  const lines = toIssueLines(toIssues(result.error, value, Object.keys(LimitsShape.shape)))
+  throw new TypeError(`Expected \`limits\` to be limits such as \`{ tokens: 50_000 }\`: ${lines.join('; ')}`)
+}
 
 /**
  * Checks a profile and fills in its defaults. The result is a copy.

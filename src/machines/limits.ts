@@ -79,6 +79,16 @@ export function toRemaining(
   return { tokens: least('tokens'), costUsd: least('costUsd') }
 }
 
+/** The lesser of two limits, each. */
+export function leastLimits(a: Limits | undefined, b: Limits | undefined): Limits | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  const least = (limit: keyof Limits): number | undefined => {
+    const [one, other] = [a[limit], b[limit]]
+    return one === undefined || other === undefined ? (one ?? other) : Math.min(one, other)
+  }
+  return { steps: least('steps'), tokens: least('tokens'), costUsd: least('costUsd'), wallTimeMs: least('wallTimeMs') }
+}
+
 /** Limits raised by what a person granted. A limit that there is none of stays none. */
 export function raiseLimits(limits: Limits | undefined, by: Limits): Limits {
   const raise = (limit: keyof Limits): number | undefined => {

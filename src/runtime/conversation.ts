@@ -9,6 +9,7 @@ import type { Standing } from './attempt.ts'
 import { toLeaving } from './durable-actor.ts'
 import type { ChangedPart, CheckpointReason } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
+import type { TurnAllowance } from './flow-limits.ts'
 import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
@@ -38,6 +39,8 @@ export interface TurnPlan extends AnyTurnOptions {
   readonly standing: Standing
   readonly reason: CheckpointReason
   readonly changed: readonly ChangedPart[]
+  /** What its flow leaves it of its own limits. Default: nothing limits it but its profile. */
+  readonly allowance?: TurnAllowance | undefined
   /** What its caller names it, if anything; recorded with the turn's intent. */
   readonly id?: string | undefined
   /** Ends the turn as a crash would, when what it belongs to ends; aborts at the latest when the runtime closes. */

@@ -76,7 +76,7 @@ export async function runFlow<TInput, TOutput>(
   const given = [cancelling, options.signal].filter((signal) => signal !== undefined)
   const signal = AbortSignal.any([ending.signal, closing, ...given])
   const attempt: Attempt = createAttempt(log, head, { useRecords, signal })
-  const turns = createFlowTurns(services, attempt)
+  const turns = createFlowTurns(services, attempt, { id, createdAt: log.head.createdAt, limits: options.limits })
   const inbox = inboxes.open(id)
   const { context, scope } = createFlowContext({ services, scopes, log, attempt, turns, inbox }, head.attempt)
   emit({ type: 'run.started', runId: id, name, attempt: head.attempt })

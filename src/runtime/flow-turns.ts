@@ -3,6 +3,7 @@ import type { Attempt } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { toTurnFingerprint } from './durable-agent.ts'
 import type { Branch } from './flow-branch.ts'
+import { type LimitedFlow, toAllowance } from './flow-limits.ts'
 import { assertNotWithin, createQueue, type Queue } from './queue.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND } from './spend.ts'
@@ -35,7 +36,7 @@ interface Thread {
   turns: number
 }
 
-export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns {
+export function createFlowTurns(services: Services, attempt: Attempt, flow: LimitedFlow): FlowTurns {
   const { emit } = services
   const threads = new Map<string, Thread>()
 
@@ -95,11 +96,13 @@ export function createFlowTurns(services: Services, attempt: Attempt): FlowTurns
           return reuse(branch, conversation, turn, recorded as RecordedTurn) // only what was recorded is
         }
         const standing = await attempt.place(reason, recorded, minimum)
+        const allowance = await toAllowance(services, flow, id)
         try {
           const { output, spend } = await conversation.execute({
             signal: options.signal,
             onText: options.onText,
             output: options.output,
+            allowance,
             agent,
             strategy,
             turn,

@@ -2,6 +2,7 @@ import type { EventObject } from 'xstate'
 import type { ZodType } from 'zod'
 import type { OnDoubt, Recovery } from '../actors/doubt.ts'
 import type { RetryPolicy } from '../actors/retry.ts'
+import type { Limits } from '../machines/limits.ts'
 import type { Agent } from './agent.ts'
 import type { CheckpointStrategy } from './conversation.ts'
 import type { Branch } from './flow-branch.ts'
@@ -146,6 +147,11 @@ export interface FlowOptions {
   readonly id?: string | undefined
   /** `false`: everything executes again and the new records replace the old. Default: true. */
   readonly cache?: boolean | undefined
+  /**
+   * What all turns of the run may use together, over restarts and whatever their agents' own limits are: a turn that comes to one fails with `LIMIT_REACHED`, or waits,
+   * as its profile's `onLimit` says. `wallTimeMs` counts from the beginning of the run. Default: no limit.
+   */
+  readonly limits?: Limits | undefined
   /** Ends the run with `ABORTED`; starting it again goes on from there. */
   readonly signal?: AbortSignal | undefined
 }

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { AnyStateMachine } from 'xstate'
+import { assertLimits } from '../actors/profile.ts'
 import { PerdureError } from '../errors.ts'
 import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
@@ -218,6 +219,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
           const inputHash = toHash(input)
           const id = flowOptions.id ?? `${name}/${inputHash}`
           assertRunId(id)
+          assertLimits(flowOptions.limits)
           const request: FlowRequest<TInput, TOutput> = { id, name, input, inputHash, fn, options: flowOptions }
           return flowRuns.run(request)
         },

@@ -4,6 +4,7 @@ import { type Activation, activate } from './activation.ts'
 import { toFormat, toTurnLimits } from './agent.ts'
 import type { TurnPlan } from './conversation.ts'
 import { type ActorRecord, toLeaving } from './durable-actor.ts'
+import { withinAllowance } from './flow-limits.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND, type Spend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
@@ -37,7 +38,7 @@ export async function startTurn(
   recorded: RecordedTurn | undefined,
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
-  const limits = toTurnLimits(agent.profile)
+  const limits = withinAllowance(toTurnLimits(agent.profile), plan.allowance)
   const format = toFormat(agent.profile, plan.output)
   // Written by a durable actor of an agent's machine, and its checksums are right.
   const stored = (await log.loadSnapshot()) as StoredAgent | undefined
