@@ -1,10 +1,14 @@
+import type { StepDescription, StepOutcome } from '../actors/step.ts'
 import { PerdureError } from '../errors.ts'
 import type { ToolMessage } from '../machines/conversation.ts'
+import { questionKey } from '../persistence/keys.ts'
 import { openRunLog, type StepRecord } from '../persistence/run-log.ts'
 import { toStepSettled, toStepUnknown } from './answer-errors.ts'
 import { toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
-import { doubtKey } from './step-doubt.ts'
+
+/** The key of the question about an attempt at a step that is in doubt. */
+export const doubtKey = (step: string, attempt: number): string => `${step}/doubt/${attempt}`
 
 /** What a person says that a step in doubt came to: what it returned, or what it failed with. */
 export type HandOutcome = { readonly result: unknown } | { readonly error: string }
@@ -26,19 +30,37 @@ export function parseHandOutcome(value: unknown): HandOutcome {
  */
 export async function settleByHand(services: Services, runId: string, key: string, outcome: HandOutcome): Promise<void> {
   const known = await readStep(services, runId, key)
-  if (known.status === 'ok' || (known.status === 'error' && known.aborted !== true)) throw toStepSettled(runId, key, known, false)
+  assertInDoubt(runId, key, known)
   const question = doubtKey(key, known.attempt)
   if (services.questions.isOpen(runId, question)) return services.questions.answer(runId, question, outcome)
   await services.claims.briefly(runId, async () => {
     const log = await openRunLog(services, runId)
     const record = await log?.loadStep(key)
     if (log === undefined || record === undefined) throw toStepUnknown(runId, key)
+    assertInDoubt(runId, key, record) // another may have been first
     assertCanSettle(key, record)
-    const settled = { ...record, endedAt: services.now(), aborted: undefined, resolution: 'answered' } as const
-    if ('error' in outcome) log.putStep(key, { ...settled, ...toFailure(record, outcome.error) })
+    const settled = {
+      ...record,
+      retryAt: undefined,
+      endedAt: services.now(),
+      aborted: undefined,
+      resolution: 'answered',
+    } as const
+    if ('error' in outcome)
+      log.putStep(key, { ...settled, value: undefined, error: undefined, ...toFailure(record, outcome.error) })
     else log.putStep(key, { ...settled, status: 'ok', value: toValue(record, outcome.result), error: undefined })
+    const asked = await log.loadStep(question)
+    if (asked?.status === 'intended') {
+      log.putStep(question, { ...asked, status: 'ok', endedAt: services.now(), value: outcome })
+      log.stage({ type: 'del', key: questionKey(runId, question) })
+    }
     await log.commit() // P1
   })
+}
+
+function assertInDoubt(runId: string, key: string, record: StepRecord): void {
+  if (record.status === 'ok' || (record.status === 'error' && record.aborted !== true))
+    throw toStepSettled(runId, key, record, false)
 }
 
 async function readStep(services: Services, runId: string, key: string): Promise<StepRecord> {
@@ -64,9 +86,11 @@ function assertCanSettle(key: string, { kind }: StepRecord): void {
 }
 
 /** Of a tool that failed the model is told; anything else throws. */
-function toFailure({ kind, name, data }: StepRecord, error: string): Pick<StepRecord, 'status' | 'value' | 'error'> {
-  if (kind === 'tool')
-    return { status: 'ok', value: toToolMessage(name, data, `Tool \`${name}\` failed: ${error}`, true), error: undefined }
+export function toFailure(
+  { kind, name, data }: Pick<StepDescription, 'kind' | 'name' | 'data'>,
+  error: string,
+): StepOutcome<ToolMessage> {
+  if (kind === 'tool') return { status: 'ok', value: toToolMessage(name, data, `Tool \`${name}\` failed: ${error}`, true) }
   return { status: 'error', error: new Error(error) }
 }
 

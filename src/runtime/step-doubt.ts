@@ -3,9 +3,13 @@ import type { DoubtPolicy, Recovery, RecoveryContext } from '../actors/doubt.ts'
 import type { ParsedAnswer, Question } from '../actors/question.ts'
 import type { StepDescription, StepOutcome } from '../actors/step.ts'
 import { toMessage } from '../errors.ts'
-import type { RunLog } from '../persistence/run-log.ts'
+import { questionKey } from '../persistence/keys.ts'
+import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import type { DoubtResolution } from '../persistence/run-record.ts'
+import { doubtKey, toFailure } from './hand-settlement.ts'
+import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
+import { toAborted } from './turn.ts'
 
 /** What became of a step in doubt: its outcome, or that it is to be executed. */
 export interface DoubtResult<T> {
@@ -31,9 +35,6 @@ const answerSchema = {
   ],
 }
 
-/** The key of the question about an attempt at a step that is in doubt. */
-export const doubtKey = (step: string, attempt: number): string => `${step}/doubt/${attempt}`
-
 /** Brings a step out of doubt, as its policy says (P3). After an abort of its signal what it resolves with means nothing. */
 export async function resolveDoubt<T>(
   services: Services,
@@ -42,21 +43,48 @@ export async function resolveDoubt<T>(
   { recover, onDoubt, report, toValue }: DoubtPolicy<T>,
   context: RecoveryContext,
 ): Promise<DoubtResult<T>> {
-  const recovery = recover === undefined ? ({ status: 'unknown' } as const) : await tryRecovery(recover, context)
+  const question = doubtKey(step.key, context.attempt)
+  const asked = await log.loadStep(question) // before a restart
+  // What a person has said stands, whatever the outside world says now.
+  const isAnswered = asked?.status === 'ok'
+  const recovery = recover === undefined || isAnswered ? ({ status: 'unknown' } as const) : await tryRecovery(recover, context)
+  if (context.signal.aborted) return {}
+  const result = isAnswered ? undefined : toResult(recovery, onDoubt, report)
+  if (result !== undefined) {
+    if (asked?.status === 'intended') withdraw(services, log, question, asked)
+    return result
+  }
+  const detail = 'detail' in recovery ? recovery.detail : undefined
+  const answer = await askAbout(services, log, step, context, detail)
+  if ('retry' in answer) return { resolution: 'retried' }
+  const outcome: StepOutcome<T> =
+    'error' in answer
+      ? (toFailure(step, answer.error) as StepOutcome<T>) // what a tool's step, or any other, settles with
+      : { status: 'ok', value: toValue(answer.result) }
+  return { outcome, resolution: 'answered' }
+}
+
+/** What is done without a person; `undefined`: one has to be asked. */
+function toResult<T>(
+  recovery: Recovery<T>,
+  onDoubt: DoubtPolicy<T>['onDoubt'],
+  report: DoubtPolicy<T>['report'],
+): DoubtResult<T> | undefined {
   if (recovery.status === 'notStarted') return {}
   if (recovery.status === 'settled') {
     const outcome: StepOutcome<T> =
       'value' in recovery ? { status: 'ok', value: recovery.value } : { status: 'error', error: recovery.error }
     return { outcome, resolution: 'recovered' }
   }
-  if (context.signal.aborted) return {}
   if (onDoubt === 'retry') return { resolution: 'retried' }
-  if (onDoubt === 'report') return { outcome: report(recovery.detail), resolution: 'reported' }
-  const answer = await askAbout(services, log, step, context, recovery.detail)
-  if ('retry' in answer) return { resolution: 'retried' }
-  const outcome: StepOutcome<T> =
-    'error' in answer ? { status: 'error', error: new Error(answer.error) } : { status: 'ok', value: toValue(answer.result) }
-  return { outcome, resolution: 'answered' }
+  return onDoubt === 'report' ? { outcome: report(recovery.detail), resolution: 'reported' } : undefined
+}
+
+/** Nobody needs the answer any more. On disk with what is committed next. */
+function withdraw({ now }: Services, log: RunLog, question: string, asked: StepRecord): void {
+  const error = toRecordedError(toAborted('The question', undefined))
+  log.putStep(question, { ...asked, status: 'error', endedAt: now(), error })
+  log.stage({ type: 'del', key: questionKey(log.id, question) })
 }
 
 async function tryRecovery<T>(recover: NonNullable<DoubtPolicy<T>['recover']>, context: RecoveryContext): Promise<Recovery<T>> {
@@ -87,7 +115,6 @@ async function askAbout(
       return { ok: true, value: parsed.data }
     },
   }
-  await log.loadStep(doubtKey(key, attempt)) // it may have been asked before a restart
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => resolve({ retry: true }), { once: true })
     questions.ask(

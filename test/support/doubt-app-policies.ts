@@ -46,11 +46,18 @@ export const doubtPolicies = {
 
 export type DoubtPolicyName = keyof typeof doubtPolicies
 
-/** What runs the effect: a tool in a conversation, a tool in an agent that is a run, a step of a machine, a step of a flow. */
-export type DoubtMode = 'session' | 'agent' | 'machine' | 'flow'
+/** What has the effect: a tool in a conversation, a tool of an agent that is a run, a step of a machine, a step of a flow. */
+export const doubtModes = ['session', 'agent', 'machine', 'flow'] as const
+export type DoubtMode = (typeof doubtModes)[number]
 
 /** When the process kills itself. */
-export const doubtMoments = ['before the intent', 'after the intent', 'during the effect', 'before it has settled', 'after it has settled'] as const
+export const doubtMoments = [
+  'before the intent',
+  'after the intent',
+  'during the effect',
+  'before it has settled',
+  'after it has settled',
+] as const
 export type DoubtMoment = (typeof doubtMoments)[number]
 
 /** What the program is told. */
@@ -69,9 +76,11 @@ export interface DoubtAppReport {
   /** What whoever asked for the effect was told of it. */
   readonly told: string
   /** Steps by key: how they stand, how often they were started, what was done about doubt. */
-  readonly steps: readonly (readonly [key: string, status: string, attempt: number, resolution: string | undefined])[]
+  readonly steps: readonly (readonly [key: string, status: string, attempt: number, resolution: string | null])[]
   /** What was in doubt in this process, and what was done about it. */
   readonly doubts: readonly (readonly [kind: string, resolution: string])[]
   /** The questions that a person was asked. */
   readonly questions: readonly string[]
+  /** Of a turn: the requests that were taken from the journal, and those that were paid in this process, or for all that is known in one that died. */
+  readonly modelCalls?: { readonly reused: number; readonly paid: number } | undefined
 }

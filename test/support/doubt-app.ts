@@ -13,14 +13,19 @@ const { directory, world, policy: policyName, mode, moment } = JSON.parse(proces
 const { effect, onDoubt, recover, answer }: DoubtAppPolicy = doubtPolicies[policyName]
 const doubts: [string, string][] = []
 const questions: string[] = []
+let modelCalls: DoubtAppReport['modelCalls']
 
 const die = (): void => void process.kill(process.pid, 'SIGKILL')
 
 const isEffect = (event: { readonly kind: string }): boolean => event.kind === 'tool' || event.kind === 'step'
 
 function onEvent(event: RuntimeEvent): void {
-  if (event.type === 'checkpoint.finished') for (const { kind, resolution } of event.doubts ?? []) doubts.push([kind, resolution])
-  if (event.type === 'call.settled' && event.resolution !== undefined && mode !== 'session') doubts.push([event.kind, event.resolution])
+  if (event.type === 'checkpoint.finished' && event.kind === 'turn') {
+    for (const { kind, resolution } of event.doubts ?? []) doubts.push([kind, resolution])
+    modelCalls = { reused: event.reused.modelCalls, paid: event.spent.modelCalls }
+  }
+  if (event.type === 'call.settled' && event.resolution !== undefined && mode !== 'session')
+    doubts.push([event.kind, event.resolution])
   if (event.type === 'question.asked') {
     questions.push(event.text)
     void runtime.get(event.runId).answer(event.key, answer)
@@ -28,6 +33,7 @@ function onEvent(event: RuntimeEvent): void {
   if (moment === 'before the intent' && event.type === 'call.settled' && event.kind === 'model') die()
   // Where the intent need not be on disk first, it is waited for in the effect.
   if (moment === 'after the intent' && event.type === 'call.started' && isEffect(event) && effect !== 'none') die()
+  if (event.type === 'checkpoint.finished' && event.kind === 'step' && moment === 'after it has settled') die() // it is on disk
   if (event.type === 'call.settled' && isEffect(event)) {
     if (moment === 'before it has settled') die()
     if (moment === 'after it has settled') void whenDurable().then(die)
@@ -50,6 +56,7 @@ async function act({ key, attempt }: { readonly key: string; readonly attempt: n
     await whenDurable()
     die()
   }
+  if (mode === 'flow' && moment === 'before it has settled') queueMicrotask(die)
   return `did ${attempt}`
 }
 
@@ -60,16 +67,27 @@ const askWorld = async (key: string): Promise<number[]> => {
 const options = recover === undefined ? {} : { recover: ({ key }: { readonly key: string }) => recover(key, askWorld) }
 const doubt = { ...options, ...(onDoubt === undefined ? {} : { onDoubt }) }
 
-const send = tool({ name: 'send', description: 'Sends it', effect, input: z.object({ to: z.string() }), run: (_, context) => act(context), ...doubt })
+const send = tool({
+  name: 'send',
+  description: 'Sends it',
+  effect,
+  input: z.object({ to: z.string() }),
+  run: (_, context) => act(context),
+  ...doubt,
+})
 
 const model = scriptedModel(({ messages }) => {
   const told = messages.find(({ role }) => role === 'tool')
   if (told === undefined) return { toolCalls: [{ name: 'send', arguments: { to: 'Ada' }, id: 'call_1' }] }
   return moment === undefined ? told.content : { fault: 'hang' }
 })
-const agent = buildAgent({ name: 'sender', systemPrompt: '', model: 'gpt-5-mini', allowedTools: ['send'] }, { model, tools: [send] })
+const agent = buildAgent(
+  { name: 'sender', systemPrompt: '', model: 'gpt-5-mini', allowedTools: ['send'] },
+  { model, tools: [send] },
+)
 
-const step = fromStep(act, { ...doubt, ...(onDoubt === undefined && effect === 'external' ? { onDoubt: 'report' as const } : {}), effect: effect !== 'none' })
+const stepDoubt = onDoubt === undefined && effect === 'external' ? { ...doubt, onDoubt: 'report' as const } : doubt
+const step = fromStep(act, { ...stepDoubt, effect: effect !== 'none' })
 const machine = setup({
   types: { context: {} as { told: string }, events: {} as { type: 'go' } },
   actors: { step },
@@ -97,9 +115,19 @@ const machine = setup({
 })
 
 const toText = (value: unknown): string =>
-  value instanceof Error ? `${'code' in value ? value.code : value.name}: ${value.message}` : typeof value === 'string' ? value : JSON.stringify(value)
+  value instanceof Error
+    ? `${'code' in value ? value.code : value.name}: ${value.message}`
+    : typeof value === 'string'
+      ? value
+      : JSON.stringify(value)
 
-await using runtime = await openRuntime({ directory, machines: [agent.machine, machine], log: 'silent', autoResume: false, onEvent })
+await using runtime = await openRuntime({
+  directory,
+  machines: [agent.machine, machine],
+  log: 'silent',
+  autoResume: false,
+  onEvent,
+})
 
 async function live(): Promise<{ readonly runId: string; readonly told: string }> {
   if (mode === 'session') {
@@ -111,13 +139,22 @@ async function live(): Promise<{ readonly runId: string; readonly told: string }
     const output = await run.done()
     return { runId: run.id, told: output?.output ?? '' }
   }
+  if (mode === 'flow') {
+    const flow = runtime.flow('flow', async (_input: undefined, { step }) => {
+      if (moment === 'before the intent') die()
+      return step('send', act, stepDoubt).catch(toText).then(toText)
+    })
+    return { runId: 'flow', told: await flow.run(undefined, { id: 'flow' }) }
+  }
   const run = await runtime.start(machine, { id: 'machine' })
   await run.send({ type: 'go' }, { id: 'go' })
   return { runId: run.id, told: (await run.done()) as string } // the context's
 }
 
 const { runId, told } = await live()
+if (moment !== undefined) await new Promise(() => {}) // it is on its way out
 const steps: DoubtAppReport['steps'][number][] = []
-for await (const { key, status, attempt, resolution } of runtime.get(runId).steps()) steps.push([key, status, attempt, resolution])
-const report: DoubtAppReport = { told, steps, doubts, questions }
+for await (const { key, status, attempt, resolution } of runtime.get(runId).steps())
+  steps.push([key, status, attempt, resolution ?? null])
+const report: DoubtAppReport = { told, steps, doubts, questions, modelCalls }
 writeSync(1, JSON.stringify(report))
