@@ -14,7 +14,7 @@ import { markThrown, type ToolResult, wasThrown } from './tool-result.ts'
 export function fromTools(tools: readonly Tool[]): ToolLogic {
   const byName = new Map(tools.map((tool) => [tool.name, tool]))
   return toStepLogic<ToolMessage, ToolInput>(
-    ({ key, call, isAgain }) => {
+    ({ key, call, isAgain, remaining }) => {
       const tool = byName.get(call.name)
       const description = {
         key,
@@ -27,11 +27,11 @@ export function fromTools(tools: readonly Tool[]): ToolLogic {
       const question = tool?.toQuestion?.(call.arguments)
       return {
         ...description,
-        policy: toPolicy(tool, call),
+        policy: toPolicy(tool, call, remaining),
         question: question === undefined ? undefined : toMessageQuestion(question, call),
       }
     },
-    async ({ call }, { signal, key, attempt, runId, directory, progress }) => {
+    async ({ call, remaining }, { signal, key, attempt, runId, directory, progress }) => {
       const tool = byName.get(call.name)
       if (tool === undefined) {
         const names = [...byName.keys()].join(', ') || 'none'
@@ -39,7 +39,7 @@ export function fromTools(tools: readonly Tool[]): ToolLogic {
       }
       return toMessage(
         call,
-        await tool.execute(call.arguments, toContext(call, { signal, key, attempt, runId, directory, progress })),
+        await tool.execute(call.arguments, toContext(call, { signal, key, attempt, runId, directory, progress, remaining })),
       )
     },
   )
@@ -53,13 +53,20 @@ const toContext = (call: ToolCall, { progress, ...context }: Omit<ToolContext, '
 
 /** What the model reads of a result. Of arguments that a person changed it is told. */
 function toMessage(call: ApprovedCall, result: ToolResult): ToolMessage {
-  const { content, isError } = result
+  const { content, isError, spent } = result
   const text = call.isEdited === true ? `(A person changed the arguments to ${call.arguments}.)\n${content}` : content
-  const message: ToolMessage = { role: 'tool', callId: call.id, name: call.name, content: text, isError }
+  const message: ToolMessage = {
+    role: 'tool',
+    callId: call.id,
+    name: call.name,
+    content: text,
+    isError,
+    ...(spent === undefined ? {} : { spent }),
+  }
   return wasThrown(result) ? markThrown(message) : message
 }
 
-function toPolicy(tool: Tool | undefined, call: ApprovedCall): StepPolicy<ToolMessage> {
+function toPolicy(tool: Tool | undefined, call: ApprovedCall, remaining: ToolInput['remaining']): StepPolicy<ToolMessage> {
   const toSettled = (result: ToolResult): ToolMessage => toMessage(call, result)
   const recover = tool?.recover
   return {
@@ -69,7 +76,7 @@ function toPolicy(tool: Tool | undefined, call: ApprovedCall): StepPolicy<ToolMe
         recover === undefined
           ? undefined
           : async ({ noted: _, note: __, ...context }) =>
-              mapRecovery(await recover(call.arguments, toContext(call, context)), toSettled),
+              mapRecovery(await recover(call.arguments, toContext(call, { ...context, remaining })), toSettled),
       report: (detail) => ({ status: 'ok', value: toMessage(call, toDoubtResult(call.name, detail)) }),
       toValue: (result) => toMessage(call, toHandResult(result)),
     },

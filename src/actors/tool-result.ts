@@ -1,3 +1,4 @@
+import type { ChildSpent } from '../machines/conversation.ts'
 import { boundText } from './bounded-output.ts'
 
 /** What a tool call settled with, as the model sees it. */
@@ -5,6 +6,8 @@ export interface ToolResult {
   readonly content: string
   /** The tool threw or could not be run; `content` says why. */
   readonly isError: boolean
+  /** What agents that worked for the call used. */
+  readonly spent?: ChildSpent | undefined
 }
 
 const thrown = new WeakSet<object>()

@@ -30,7 +30,7 @@ export interface ToolMessage {
   readonly name: string
   readonly content: string
   /** What agents that worked for this call used. */
-  readonly spent?: Spent | undefined
+  readonly spent?: ChildSpent | undefined
   /** The tool threw, was not found or its arguments did not fit. The model sees `content` all the same. */
   readonly isError: boolean
 }
@@ -55,6 +55,11 @@ export interface Spent {
   readonly costUsd: number
   /** Model requests whose price is not known: they are not in `costUsd`. */
   readonly unpricedCalls: number
+}
+
+/** What the agents used that worked for a tool call, in all. */
+export interface ChildSpent extends Spent, Usage {
+  readonly toolCalls: number
 }
 
 /** What one model call settled with. */

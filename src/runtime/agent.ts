@@ -1,32 +1,21 @@
-import { createActor, createMachine } from 'xstate'
+import { createMachine } from 'xstate'
 import type { z } from 'zod'
 import { fromApprovals, needsApproval } from '../actors/approval-actor.ts'
-import { createDirectHost } from '../actors/direct-host.ts'
 import { fromLimits } from '../actors/limit-actor.ts'
-import type { Model, ModelRequest, ToolSchema } from '../actors/model.ts'
+import type { Model } from '../actors/model.ts'
 import { fromModel } from '../actors/model-actor.ts'
 import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
-import { fromOutputCheck, provideOutput } from '../actors/output-check.ts'
-import { toOutputFormat } from '../actors/output-format.ts'
+import { fromOutputCheck } from '../actors/output-check.ts'
 import { type ParsedProfile, type Profile, parseProfile } from '../actors/profile.ts'
-import { isModelProgress } from '../actors/progress.ts'
-import { provideSteps } from '../actors/step.ts'
 import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
-import { type AgentMachine, agentMachine, type OutputFormat, readAnswer, type TurnLimits } from '../machines/agent.ts'
-import { tell } from './listener.ts'
+import { type AgentMachine, agentMachine, type TurnLimits } from '../machines/agent.ts'
+import { assertPrompt, toRequest, toTurnLimits } from './agent-request.ts'
+import { type AgentToolOptions, toAgentTool } from './agent-tool.ts'
+import { createPlainConversation, type PlainConversation } from './plain-conversation.ts'
 import { createQueue } from './queue.ts'
-import { addSpend, NO_SPEND, type Spend, toLostSpend, toSpend } from './spend.ts'
-import {
-  type AnyTurnOptions,
-  fromAgentError,
-  type TurnFunction,
-  type TurnResult,
-  toAborted,
-  toCheckpointName,
-  watchTurns,
-} from './turn.ts'
+import type { TurnFunction } from './turn.ts'
 import { readTurn, toTurnFunction } from './turn-output.ts'
 
 /** What an agent is built with. Without `model`, it asks an OpenAI-compatible service; the options of {@link openaiModel} say which. */
@@ -48,6 +37,11 @@ export interface Agent<Output = string> {
    * Errors: `MODEL_*`, `MAX_STEPS`, `OUTPUT_INVALID`, `ABORTED`.
    */
   readonly run: TurnFunction<Output>
+  /**
+   * The agent as a tool of another, which hands it a prompt and gets its answer. Each call is a conversation of its own; in a durable run it is one that belongs to that
+   * run: its calls, limits, approvals and cost are the run's, and a crash takes it up where it was. Errors: a `TypeError` when the options are wrong.
+   */
+  asTool(options: AgentToolOptions): Tool
 }
 
 /**
@@ -75,7 +69,7 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
   const model = options.model ?? lazily(options)
   // Of its own id: several agents are several machines, for a runtime and for an inspector.
   const named = createMachine(
-    { ...agentMachine.config, id: parsed.name },
+    { ...agentMachine.config, id: parsed.name, context: toContext(toTurnLimits(parsed)) },
     agentMachine.implementations,
   ) as unknown as AgentMachine
   const machine = named.provide({
@@ -95,7 +89,7 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
   })
   const queue = createQueue()
   let conversation: PlainConversation | undefined
-  return {
+  const agent: Agent<unknown> = {
     profile: parsed,
     machine,
     tools,
@@ -107,39 +101,16 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
       })
       return readTurn(parsed, turnOptions, turn)
     }),
+    asTool: (toolOptions) => toAgentTool(agent, toolOptions),
   }
+  return agent
 }
 
-/** How the turns of an agent are limited. */
-export const toTurnLimits = ({ maxSteps, maxParallel, limits, runLimits, onLimit }: ParsedProfile): TurnLimits => ({
-  maxSteps,
-  maxParallel,
-  limits,
-  runLimits,
-  onLimit,
-})
-
-/** The form of a turn's answer as the machine and the model are told; nothing when it is any text. */
-export function toFormat({ maxRepairs }: ParsedProfile, output: z.ZodType | undefined): { readonly output?: OutputFormat } {
-  return output === undefined ? {} : { output: toOutputFormat(output, maxRepairs) }
-}
-
-/** Everything of a model request but the conversation. */
-export function toRequest(
-  profile: ParsedProfile,
-  tools: readonly Tool[],
-  output = profile.output,
-): Omit<ModelRequest, 'messages'> {
-  const { model, systemPrompt, settings = {} } = profile
-  const schemas: ToolSchema[] = tools.map(({ name, description, parameters }) => ({ name, description, parameters }))
-  const { output: format } = toFormat(profile, output)
-  const form = format === undefined ? {} : { output: { name: format.name, schema: format.schema } }
-  return { model, systemPrompt, settings, tools: schemas, ...form }
-}
-
-export function assertPrompt(prompt: unknown): asserts prompt is string {
-  if (typeof prompt !== 'string' || prompt === '')
-    throw new TypeError(`Expected \`prompt\` to be a non-empty string, got \`${String(prompt)}\` (${typeof prompt})`)
+/** The limits of the profile hold wherever the machine runs: alone, as a run, as a child of another. */
+function toContext(limits: TurnLimits): typeof agentMachine.config.context {
+  const base = agentMachine.config.context
+  if (typeof base !== 'function') return base
+  return (args) => base({ ...args, input: { ...limits, ...args.input } })
 }
 
 /** A model that is opened when it is first used: what the store can answer needs no key. */
@@ -156,50 +127,4 @@ function lazily(options: OpenAIModelOptions): Model {
         ? async (...resumed: Parameters<NonNullable<Model['resume']>>) => open().resume?.(...resumed)
         : undefined,
   })
-}
-
-interface PlainConversation {
-  run(prompt: string, options: AnyTurnOptions): Promise<TurnResult>
-}
-
-function createPlainConversation(machine: AgentMachine, profile: ParsedProfile): PlainConversation {
-  let options: AnyTurnOptions = {}
-  let spend: Spend = NO_SPEND
-  let turn = Promise.withResolvers<void>()
-
-  const host = createDirectHost({
-    onProgress(progress) {
-      if (!isModelProgress(progress)) return
-      if (progress.type === 'text') tell(options.onText, progress.delta)
-      else if (progress.type === 'retry') spend = addSpend(spend, toLostSpend(progress.error))
-    },
-    onSettled(step, outcome, startedAt) {
-      spend = addSpend(spend, toSpend({ ...step, ...outcome, attempt: 1, startedAt, endedAt: Date.now() }))
-    },
-  })
-
-  const actor = createActor(machine, { input: toTurnLimits(profile) })
-  provideSteps(actor.system, host)
-  const turns = watchTurns(actor, { settled: () => turn.resolve(), broken: (error) => turn.reject(error) })
-  actor.start()
-
-  return {
-    async run(prompt, turnOptions) {
-      options = turnOptions
-      spend = NO_SPEND
-      turn = Promise.withResolvers<void>()
-      const { signal } = options
-      if (signal?.aborted) throw toAborted('The turn', signal)
-      const onAbort = (): void => actor.send({ type: 'abort' })
-      signal?.addEventListener('abort', onAbort, { once: true })
-      turns.arm()
-      provideOutput(actor.system, options.output)
-      actor.send({ type: 'prompt', text: prompt, ...toFormat(profile, options.output) })
-      await turn.promise.finally(() => signal?.removeEventListener('abort', onAbort))
-      const { context } = actor.getSnapshot()
-      if (context.error !== undefined) throw fromAgentError(context.error)
-      const output = readAnswer(context)?.content ?? ''
-      return { output, checkpoint: toCheckpointName(profile.name, context.turn), turn: context.turn, reused: false, spend }
-    },
-  }
 }

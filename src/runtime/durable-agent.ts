@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { ParsedProfile } from '../actors/profile.ts'
-import { type Agent, assertPrompt, toRequest } from './agent.ts'
+import type { Agent } from './agent.ts'
+import { assertPrompt, toRequest } from './agent-request.ts'
 import type { CheckpointStrategy } from './conversation.ts'
 import { type Fingerprint, toFingerprint } from './fingerprint.ts'
 import type { TurnFunction, TurnOptions } from './turn.ts'

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { ModelAnswer } from '../machines/conversation.ts'
+import type { ModelAnswer, ToolMessage } from '../machines/conversation.ts'
 import type { StepRecord } from '../persistence/run-log.ts'
 
 /** What calls cost. */
@@ -40,7 +40,7 @@ export function addSpend(a: Spend, b: Spend): Spend {
 export function toSpend(record: StepRecord): Spend {
   if (record.status === 'intended') return NO_SPEND
   const durationMs = Math.max(0, (record.endedAt ?? record.startedAt) - record.startedAt)
-  if (record.kind === 'tool') return { ...NO_SPEND, toolCalls: 1, durationMs }
+  if (record.kind === 'tool') return { ...toChildSpend(record.value), durationMs }
   if (waits.includes(record.kind)) return NO_SPEND
   if (record.kind !== 'model') return { ...NO_SPEND, durationMs }
   if (record.status === 'error') return { ...toLostSpend(record.error), durationMs }
@@ -57,6 +57,14 @@ export function toSpend(record: StepRecord): Spend {
   // What was lost in a crash is an estimate of the requests alone: what the answers cost is not known.
   const { calls, inputTokens } = lost
   return addSpend(spend, { ...NO_SPEND, modelCalls: calls, inputTokens, costUsd: lost.costUsd ?? 0, unpricedCalls: calls })
+}
+
+/** A tool call, with what the agents used that worked for it. */
+function toChildSpend(value: unknown): Spend {
+  const spent = (value as ToolMessage | undefined)?.spent // the tool actor's output
+  if (spent === undefined) return { ...NO_SPEND, toolCalls: 1 }
+  const { steps, tokens: _, toolCalls, ...rest } = spent
+  return { ...NO_SPEND, ...rest, modelCalls: steps, toolCalls: toolCalls + 1 }
 }
 
 /** Kinds of steps that only wait for a person. */

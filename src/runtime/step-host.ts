@@ -6,6 +6,7 @@ import { isSuspension } from '../actors/suspension.ts'
 import { isPerdureError, type PerdureError } from '../errors.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import type { DoubtResolution } from '../persistence/run-record.ts'
+import { callScope } from './call-scope.ts'
 import { perform } from './effects.ts'
 import { toRecordedError, toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
@@ -133,6 +134,12 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       await log.commit()
     }
 
+    /** Code that is executed for the step finds the run by its async context. */
+    const inside = <R>(task: () => R): R =>
+      services.within.run([...(services.within.getStore() ?? []), log.id], () =>
+        callScope.run({ services, runId: log.id, step: step.key }, task),
+      )
+
     // Tells a cancellation from a process that ends.
     const ending = new AbortController()
     const onAbort = (): void => ending.abort(suspension ?? toAborted(`\`${name}\` of run \`${log.id}\``, signal))
@@ -143,8 +150,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         streams.begin({ ...call(), attempt: known.attempt })
         emit({ type: 'call.recovering', ...call(), attempt: known.attempt })
         const context = toContext(ending.signal, known.attempt)
-        const inside = [...(services.within.getStore() ?? []), log.id]
-        const resolved = await services.within.run(inside, () =>
+        const resolved = await inside(() =>
           resolveDoubt(services, log, { ...step, checkpoint: observer.checkpoint() }, policy.doubt, {
             ...context,
             noted: known.noted,
@@ -175,9 +181,8 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         }
         // A listener may have ended it.
         if (signal.aborted) return await recordEnd({ status: 'error', error: toRecordedError(ending.signal.reason) }, false)
-        const inside = [...(services.within.getStore() ?? []), log.id]
         const outcome = toRecordedOutcome(
-          await services.within.run(inside, () =>
+          await inside(() =>
             executeAttempt(services, ending.signal, policy, (attemptSignal) => {
               const start = () => execute(toContext(attemptSignal, attempt))
               return step.effect ? services.effects.run(effectKey, attemptSignal, start) : perform(start)
@@ -204,7 +209,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
 
   const start: StepHost['run'] = (step, execute, settle, signal, policy) => {
     const known = log.step(step.key)
-    if (known?.status === 'ok') {
+    if (known?.status === 'ok' || isGivenUp(known)) {
       emit({
         type: 'call.reused',
         runId: log.id,
@@ -213,8 +218,9 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         kind: step.kind,
         name: step.name,
       })
+      const { status, value, error } = known
       // The value was recorded by the same actor logic under the same key. Settling inside of `start` would be too early.
-      queueMicrotask(() => settle({ status: 'ok', value: known.value as never }))
+      queueMicrotask(() => settle(status === 'ok' ? { status, value: value as never } : { status: 'error', error }))
       return
     }
     const place = `${log.id}#${step.key}`
@@ -269,6 +275,10 @@ function isInDoubt(record: StepRecord | undefined): record is StepRecord {
   // What was asked for may still be had.
   return record.status === 'error' && record.noted !== undefined && isPerdureError(record.error, 'MODEL_UNAVAILABLE')
 }
+
+/** Whether a person has said that it failed. Any other failure was taken by what it led to, in the same commit: then this is a new try. */
+const isGivenUp = (record: StepRecord | undefined): record is StepRecord =>
+  record?.status === 'error' && record.resolution === 'answered' && record.aborted !== true
 
 /** Records an outcome and returns it; one that cannot be stored becomes that error. */
 function putOutcome<T>(log: RunLog, key: string, ended: StepRecord, outcome: StepOutcome<T>): StepOutcome<T> {

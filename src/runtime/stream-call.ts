@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { createStreamText, type StreamText } from './stream-text.ts'
 
 /** The arguments of a tool call that a model writes. */
-interface StreamedArguments {
+export interface StreamedArguments {
   readonly callId: string
   readonly name: string
   readonly text: StreamText
@@ -95,8 +95,8 @@ export function createRunningCall(
       call.status = status
       const answer = kind === 'model' && status === 'ok' ? toAnswer(value) : undefined
       if (answer === undefined) return
-      if (!isContinued(text, answer.text) || !pieces.every((piece, index) => isContinued(piece.text, answer.pieces[index]?.text)))
-        call.restart()
+      const isSame = (piece: StreamedArguments, index: number): boolean => isContinuedBy(piece, answer.pieces[index])
+      if (!isContinued(text, answer.text) || !pieces.every(isSame)) call.restart()
       call.text = answer.text
       call.pieces = answer.pieces
     },
@@ -104,8 +104,15 @@ export function createRunningCall(
   return call
 }
 
-const isContinued = (text: StreamText, whole: StreamText | undefined): boolean =>
-  whole !== undefined && text.length <= whole.length && whole.until(text.length) === text.from(0)
+const isContinued = (text: StreamText, whole: StreamText): boolean =>
+  text.length <= whole.length && whole.until(text.length) === text.from(0)
+
+/** One without an id may have been given one in the answer. */
+const isContinuedBy = (piece: StreamedArguments, whole: StreamedArguments | undefined): boolean =>
+  whole !== undefined &&
+  piece.name === whole.name &&
+  (piece.callId === '' || piece.callId === whole.callId) &&
+  isContinued(piece.text, whole.text)
 
 const Answer = z.object({
   message: z.object({

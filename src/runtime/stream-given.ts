@@ -1,5 +1,5 @@
-import type { StreamedCall } from './stream-call.ts'
-import { beginsWith, extend, NOTHING, type Prefix } from './stream-text.ts'
+import type { StreamedArguments, StreamedCall } from './stream-call.ts'
+import { beginsWith, extend, NOTHING, nothingOf, type Prefix } from './stream-text.ts'
 
 /** What one subscriber was given of a call. */
 export interface GivenCall {
@@ -83,7 +83,7 @@ export function nextPiece(given: GivenCall, call: StreamedCall): (StreamPiece & 
     const known = given.pieces[index]
     const delta = piece.text.from(known?.length ?? 0)
     if (delta === '' && known !== undefined) continue
-    given.pieces[index] = extend(known ?? NOTHING, delta)
+    given.pieces[index] = extend(known ?? toStart(piece), delta)
     return { type: 'arguments', attempt, callId: piece.callId, name: piece.name, delta }
   }
   if (given.progress < call.progressed) {
@@ -101,6 +101,8 @@ export function nextPiece(given: GivenCall, call: StreamedCall): (StreamPiece & 
 const hasAny = ({ text, pieces, progress, isSettled }: GivenCall): boolean =>
   text.length > 0 || pieces.length > 0 || progress > 0 || isSettled
 
+const toStart = ({ callId, name }: StreamedArguments): Prefix => nothingOf(`${callId}\n${name}\n`)
+
 /** Whether `call` begins with what was given. */
 function relate(given: GivenCall, call: StreamedCall): 'same' | 'other' | 'unclear' {
   const isRunning = call.status === 'intended'
@@ -108,11 +110,14 @@ function relate(given: GivenCall, call: StreamedCall): 'same' | 'other' | 'uncle
   // Values cannot be told from those that another process gave: they come anew.
   if (given.progress > 0 && (isRunning || call.progressed > 0)) return 'other'
   if (call.text === undefined) return 'same'
-  const texts = [call.text, ...call.pieces.map(({ text }) => text)]
+  const parts = [
+    { text: call.text, start: NOTHING },
+    ...call.pieces.map((piece) => ({ text: piece.text, start: toStart(piece) })),
+  ]
   let relation: 'same' | 'unclear' = 'same'
   for (const [index, prefix] of [given.text, ...given.pieces].entries()) {
-    const text = texts[index]
-    const found = text === undefined ? 'unclear' : beginsWith(text, prefix)
+    const part = parts[index]
+    const found = part === undefined ? 'unclear' : beginsWith(part.text, prefix, part.start)
     if (found === 'other') return 'other'
     if (found === 'unclear') relation = 'unclear'
   }

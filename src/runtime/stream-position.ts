@@ -99,6 +99,14 @@ export function placeCall(
   return given
 }
 
+/** Whether to place the call is to forget what was given of an earlier turn: it must have come to the disk, for what did not may be made again. */
+export function leavesTurn(position: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): boolean {
+  const place = parseCallKey(key)
+  if (place?.isModel !== true) return false
+  const agent = findAgent(position, runId, place.agent)
+  return agent !== undefined && agent.answers.size > 0 && compareTurns(place.turn, agent.turn) > 0
+}
+
 function placeOther({ others }: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): GivenCall {
   const id = toCallId(runId, key)
   const known = others.get(id)

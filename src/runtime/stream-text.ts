@@ -64,9 +64,12 @@ export function extend({ length, sum }: Prefix, delta: string): Prefix {
   return { length: length + delta.length, sum: [one >>> 0, other >>> 0] }
 }
 
-/** Whether `text` begins with what was given; `unclear` while it is too short to tell. */
-export function beginsWith(text: StreamText, given: Prefix): 'same' | 'other' | 'unclear' {
+/** Nothing of a text that belongs to what `label` names: to another text of the same words it has another sum. */
+export const nothingOf = (label: string): Prefix => ({ length: 0, sum: extend(NOTHING, label).sum })
+
+/** Whether `text`, from `start` on, begins with what was given; `unclear` while it is too short to tell. */
+export function beginsWith(text: StreamText, given: Prefix, start: Prefix): 'same' | 'other' | 'unclear' {
   if (text.length < given.length) return 'unclear'
-  const { sum } = extend(NOTHING, text.until(given.length))
+  const { sum } = extend(start, text.until(given.length))
   return sum[0] === given.sum[0] && sum[1] === given.sum[1] ? 'same' : 'other'
 }

@@ -13,7 +13,15 @@ import { nextPiece, type StreamPiece } from './stream-given.ts'
 import { findRecorded, isOver, readRecord, toRecordedCall } from './stream-journal.ts'
 import { parseCallKey } from './stream-key.ts'
 import { parseOffset, toOffset } from './stream-offset.ts'
-import { addAgent, createPosition, findAgent, forgetOther, placeCall, type StreamPosition } from './stream-position.ts'
+import {
+  addAgent,
+  createPosition,
+  findAgent,
+  forgetOther,
+  leavesTurn,
+  placeCall,
+  type StreamPosition,
+} from './stream-position.ts'
 import { type Subscription, subscribe, written } from './stream-subscription.ts'
 
 /** One piece of a stream. */
@@ -131,6 +139,7 @@ export function streamRun(services: StreamServices, runId: string, request: Stre
       position.heardAt = now()
       return { ...piece, runId: of.runId, key: of.key, offset: toOffset(runId, streams.source, position) }
     }
+    if (running !== undefined && leavesTurn(position, call)) await subscription.until(written(services.committer))
     for (let count = 0; ; count++) {
       const placed = placeCall(position, call, running !== undefined, now())
       if (placed === undefined) return

@@ -1,7 +1,7 @@
 import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
-import { toFormat, toTurnLimits } from './agent.ts'
+import { toFormat, toTurnLimits } from './agent-request.ts'
 import type { TurnPlan } from './conversation.ts'
 import { type ActorRecord, toLeaving } from './durable-actor.ts'
 import { withinAllowance } from './flow-limits.ts'

@@ -9,7 +9,6 @@ import {
   type DoubtMode,
   type DoubtMoment,
   type DoubtPolicyName,
-  doubtModes,
   doubtMoments,
   doubtPolicies,
 } from '../support/doubt-app-policies.ts'
@@ -131,21 +130,49 @@ describe('an effect whose process is killed', { concurrency: 3 }, () => {
     await room.remove()
   })
 
+  type Case = readonly [policy: DoubtPolicyName, moment: DoubtMoment]
+
+  /** Each dies in a process of its own; one process takes up what they left. */
+  const check = async (mode: DoubtMode, cases: readonly Case[]): Promise<void> => {
+    const cache = `${room.root}/cache`
+    const lives = cases.map(([policy, moment]) => {
+      const directory = room.path()
+      const path = directory.slice(room.root.length)
+      return { policy, moment, path, order: { directory, world: world.url + path, policy, mode } }
+    })
+    for (const { order, moment } of lives)
+      assert.equal(await liveInDoubt([{ ...order, moment }], cache), undefined, `dies ${moment}`)
+    const reports = await liveInDoubt(
+      lives.map(({ order }) => order),
+      cache,
+    )
+    for (const [index, { policy, moment, path }] of lives.entries()) {
+      const seen = world.seen(path)
+      const actual = { ...reports?.[index], seen: seen.map(({ attempt }) => attempt) }
+      assert.deepEqual(actual, expect(policy, mode, moment), `${policy}, ${moment}`)
+      assert.ok(new Set(seen.map(({ key }) => key)).size <= 1, `one key for all attempts: ${policy}, ${moment}`)
+    }
+  }
   const names = Object.keys(doubtPolicies) as DoubtPolicyName[] // it has these and no others
-  for (const mode of doubtModes)
-    // A step of a flow always has an effect.
-    for (const policy of names)
-      if (mode !== 'flow' || policy !== 'none')
-        test(`is done once, not done, or in doubt and resolved, at every moment (${mode}; ${policy})`, async () => {
-          for (const moment of doubtMoments) {
-            const directory = room.path()
-            const path = directory.slice(room.root.length)
-            const order = { directory, world: world.url + path, policy, mode }
-            assert.equal(await liveInDoubt({ ...order, moment }), undefined, 'the first process dies')
-            const report = await liveInDoubt(order)
-            const seen = world.seen(path)
-            assert.deepEqual({ ...report, seen: seen.map(({ attempt }) => attempt) }, expect(policy, mode, moment), moment)
-            assert.ok(new Set(seen.map(({ key }) => key)).size <= 1, `one key for all attempts, ${moment}`)
-          }
-        })
+
+  for (const policy of names)
+    test(`is done once, not done, or in doubt and resolved, whatever the moment (tool of a session; ${policy})`, () =>
+      check(
+        'session',
+        doubtMoments.map((moment) => [policy, moment] as const),
+      ))
+
+  for (const mode of ['agent', 'machine', 'flow'] as const) {
+    const others = names.filter((policy) => mode !== 'flow' || policy !== 'none') // a step of a flow always has an effect
+    test(`is resolved in the same ways (${mode})`, () =>
+      check(
+        mode,
+        others.map((policy) => [policy, 'during the effect'] as const),
+      ))
+    test(`is resolved whatever the moment (${mode})`, () =>
+      check(
+        mode,
+        doubtMoments.map((moment) => ['recover by the key', moment] as const),
+      ))
+  }
 })

@@ -47,8 +47,7 @@ export const doubtPolicies = {
 export type DoubtPolicyName = keyof typeof doubtPolicies
 
 /** What has the effect: a tool in a conversation, a tool of an agent that is a run, a step of a machine, a step of a flow. */
-export const doubtModes = ['session', 'agent', 'machine', 'flow'] as const
-export type DoubtMode = (typeof doubtModes)[number]
+export type DoubtMode = 'session' | 'agent' | 'machine' | 'flow'
 
 /** When the process kills itself. */
 export const doubtMoments = [

@@ -41,12 +41,12 @@ export async function createWorld(): Promise<World> {
 
 const app = fileURLToPath(new URL('./doubt-app.ts', import.meta.url))
 
-/** Lives the program once. `undefined`: it killed itself. */
-export function liveInDoubt(order: DoubtAppOrder): Promise<DoubtAppReport | undefined> {
+/** Lives the program once, with orders that it does one after the other. `undefined`: it killed itself. `cacheDirectory`: where compiled code is kept. */
+export function liveInDoubt(orders: readonly DoubtAppOrder[], cacheDirectory: string): Promise<DoubtAppReport[] | undefined> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--conditions=perdure/source', '--no-warnings', app, JSON.stringify(order)], {
+    const child = spawn(process.execPath, ['--conditions=perdure/source', '--no-warnings', app, JSON.stringify(orders)], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH },
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: cacheDirectory },
     })
     let said = ''
     let errors = ''

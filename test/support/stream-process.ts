@@ -30,6 +30,7 @@ export async function openStreamProcess(
 ): Promise<StreamProcess> {
   let gate = Promise.withResolvers<void>()
   gate.resolve()
+  let isOpen = true
   const closing = new AbortController()
   const store: Store = {
     location: disk.location,
@@ -61,13 +62,15 @@ export async function openStreamProcess(
     stream: (options) => streamRun(services, runId, options),
     async flush() {
       gate.resolve()
+      isOpen = true
       await committer.idle()
     },
     hold() {
-      gate = Promise.withResolvers()
+      if (isOpen) gate = Promise.withResolvers()
+      isOpen = false
     },
     kill() {
-      gate = Promise.withResolvers()
+      if (isOpen) gate = Promise.withResolvers()
       closing.abort(new Error('killed'))
     },
   }
