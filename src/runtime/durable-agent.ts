@@ -4,6 +4,7 @@ import type { Agent } from './agent.ts'
 import { assertPrompt, toRequest } from './agent-request.ts'
 import type { CheckpointStrategy } from './conversation.ts'
 import { type Fingerprint, toFingerprint } from './fingerprint.ts'
+import type { StreamChunk, StreamOptions } from './stream.ts'
 import type { TurnFunction, TurnOptions } from './turn.ts'
 
 /** How an agent is made durable. */
@@ -52,6 +53,8 @@ export interface Session<Output = string> {
    * Errors: `TURN_NOT_RUNNING`, `STORE_*`.
    */
   interrupt(text: string): Promise<void>
+  /** What the model writes and the tools tell, as {@link Run.stream}; also before the first turn. It does not end by itself. */
+  stream(options?: StreamOptions): AsyncIterable<StreamChunk>
 }
 
 /** An agent whose turns survive the process. */

@@ -19,6 +19,7 @@ import type { MachineRuns } from './machine-runs.ts'
 import type { OtherRuns } from './other-runs.ts'
 import type { Services } from './services.ts'
 import { listSteps, type StepInfo } from './step-list.ts'
+import { type StreamChunk, type StreamOptions, streamRun } from './stream.ts'
 import type { RunEnd, Watcher, Watchers } from './watchers.ts'
 
 export interface SendOptions {
@@ -86,6 +87,14 @@ export interface Run<TMachine extends AnyStateMachine = AnyStateMachine> {
    * with the same), `ANSWER_INVALID` (it does not fit: the run goes on waiting), `RUN_NOT_FOUND`, `VALUE_NOT_STORABLE`, `STORE_*`.
    */
   answer(id: string, value: unknown): Promise<void>
+  /**
+   * What the models of the run and of the runs within it (`<id>/…`) write, and its steps tell, as it comes: for any number of subscribers, also ones that come late. With
+   * the `offset` of the last chunk that was taken it goes on after that one, over crashes: no token comes twice, and what was given of an attempt that is made again is said
+   * to be void (`discarded`). Reading does not load the run.
+   *
+   * Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`, `ABORTED` by its signal, `STORE_CLOSED` when the runtime closes; a `TypeError` for an offset that is none.
+   */
+  stream(options?: StreamOptions): AsyncIterable<StreamChunk>
   /** The steps of the run by key, as its journal has them: each happened, did not happen, or is in doubt. Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`. */
   steps(): AsyncIterable<StepInfo>
   /**
@@ -268,6 +277,10 @@ export function toRun<TMachine extends AnyStateMachine>(
       assertOpen()
       assertText('id', question)
       await services.questions.answer(id, question, value)
+    },
+    stream(options) {
+      assertOpen()
+      return streamRun(services, id, options)
     },
     steps() {
       assertOpen()

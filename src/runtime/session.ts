@@ -7,6 +7,7 @@ import type { Fingerprint } from './fingerprint.ts'
 import { assertNotWithin, createQueue } from './queue.ts'
 import { sendToTurn } from './running-turns.ts'
 import type { Services } from './services.ts'
+import { streamRun } from './stream.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
 import { findChanges, readTurn, toOutput, toTurnFunction } from './turn-output.ts'
 
@@ -22,12 +23,13 @@ export interface OpenSession {
 }
 
 export function toSession<Output>(
-  { turns }: Pick<Services, 'turns'>,
+  services: Services,
   open: OpenSession,
   runId: string,
   agent: Agent<Output>,
   strategy: CheckpointStrategy,
 ): Session<Output> {
+  const { turns } = services
   return {
     runId,
     run: toTurnFunction((prompt, options: AnySessionTurnOptions = {}) =>
@@ -35,6 +37,7 @@ export function toSession<Output>(
     ),
     steer: (text) => sendToTurn(turns, runId, { type: 'steer', text }),
     interrupt: (text) => sendToTurn(turns, runId, { type: 'interrupt', text }),
+    stream: (options) => streamRun(services, runId, { ...options, mayBegin: true }),
   }
 }
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { buildAgent } from 'perdure'
-import { scriptedModel } from 'perdure/testing'
+import { type Model, type Tool, tool } from 'perdure'
+import { type ScriptedAnswer, scriptedModel } from 'perdure/testing'
 import { assign, setup } from 'xstate'
+import { z } from 'zod'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
 import { createRuntimeRoom, lastPrompt, noteRounds, noteTool, type RuntimeRoom, testAgent } from '../support/runtime-room.ts'
 
@@ -46,8 +47,10 @@ describe('an agent that is a tool of another', () => {
     const ids: string[] = []
     for await (const { id } of runtime.runs()) ids.push(id.replace(/[^.]{16}$/, '…'))
     assert.deepEqual(ids, ['boss/s', 'boss/s/worker.…'])
-    assert.equal(await runtime.delete('boss/s'), true)
-    for await (const { id } of runtime.runs()) assert.fail(id)
+    await runtime.close()
+    const next = await room.open(runtime.directory)
+    assert.equal(await next.delete('boss/s'), true)
+    for await (const { id } of next.runs()) assert.fail(id)
   })
 
   test('is taken up where it was when the process died, and what had settled is not done again', async () => {
@@ -127,23 +130,21 @@ describe('an agent that is a tool of another', () => {
     assert.equal((await runtime.durable(boss).session('s').run('go')).output, 'done')
   })
 
-  test('is told to be too deep where it calls itself for ever', async () => {
-    let asked = 0
-    const model = scriptedModel(({ messages }) => {
-      asked++
-      return messages.at(-1)?.role === 'tool'
-        ? (messages.at(-1)?.content ?? '')
-        : { toolCalls: [{ name: 'me', arguments: { prompt: 'go' } }] }
+  test('is told to be too deep where it would call itself for ever', async () => {
+    const model: Model = scriptedModel(({ messages }): ScriptedAnswer => {
+      const last = messages.at(-1)
+      return last?.role === 'tool' ? { text: last.content } : { toolCalls: [{ name: 'me', arguments: { prompt: 'go' } }] }
     })
-    const me = buildAgent(
-      { name: 'me', systemPrompt: '', model: 'scripted', allowedTools: ['me'] },
-      { model, tools: { me: () => me.asTool({ description: 'Me' }) } },
-    )
-    assert.equal(me.tools.length, 1)
+    // Its tool is itself: found when it is called, for it is not there when it is built.
+    const inner: { tool?: Tool } = {}
+    const outer: Tool = {
+      ...tool({ name: 'me', description: 'Me', input: z.object({ prompt: z.string() }), effect: 'idempotent', run: () => '' }),
+      execute: async (...call) => inner.tool?.execute(...call) ?? { content: '', isError: true },
+    }
+    const me = testAgent(model, { name: 'me' }, [outer])
+    inner.tool = me.asTool({ description: 'Me' })
     const runtime = await room.open()
-    const { output } = await runtime.durable(me).run('go')
-    assert.match(output, /deep|id/)
-    assert.ok(asked < 40)
+    assert.match((await runtime.durable(me).run('go')).output, /more than 16 deep/)
   })
 })
 
