@@ -14,6 +14,8 @@ export interface TurnLimits {
   readonly limits?: Limits | undefined
   /** What all turns of the conversation may use. */
   readonly runLimits?: Limits | undefined
+  /** How much of the time of `runLimits` is left; without, it counts from the first turn. */
+  readonly runTimeLeftMs?: number | undefined
   /** What happens at a limit of those: the turn fails with `LIMIT_REACHED` (default), or a person may extend it. */
   readonly onLimit?: 'fail' | 'ask' | undefined
 }
@@ -68,6 +70,10 @@ export interface AgentContext {
   readonly reached?: ReachedLimit | undefined
   /** The time of this turn is up. */
   readonly turnTimeUp?: ReachedLimit | undefined
+  /** What a person has granted for all turns, beyond `runLimits` as they were given. */
+  readonly runGranted?: Limits | undefined
+  /** How much of the time of all turns is left at the beginning of this one. */
+  readonly runTimeLeftMs?: number | undefined
   /** The time of all turns is up. */
   readonly runTimeUp?: ReachedLimit | undefined
   /** How often a limit was reached in this turn, for the key of the question. */
@@ -117,6 +123,9 @@ export interface AgentInput extends TurnLimits {
   readonly messages?: readonly Message[]
   /** Number of the last turn in `messages`. */
   readonly turn?: number
+  /** What these turns have used, and what a person has granted them. */
+  readonly runSpent?: Spent | undefined
+  readonly runGranted?: Limits | undefined
   /** Begins with this prompt, and ends with the answer to it: for `runtime.start`, and for a machine that invokes the agent. */
   readonly prompt?: string
 }

@@ -1,7 +1,16 @@
 import { isPerdureError, toMessage } from '../errors.ts'
 import type { AgentContext, AgentError, Prompt, TurnLimits } from './agent-context.ts'
 import type { AssistantMessage, Message, Spent, ToolCall, ToolMessage, UserMessage } from './conversation.ts'
-import { addSpent, findReached, type Limits, NOTHING_SPENT, type ReachedLimit, toLimitText, toRemaining } from './limits.ts'
+import {
+  addSpent,
+  findReached,
+  type Limits,
+  NOTHING_SPENT,
+  type ReachedLimit,
+  raiseLimits,
+  toLimitText,
+  toRemaining,
+} from './limits.ts'
 
 /** What the agent machine works out of its context. */
 
@@ -125,17 +134,32 @@ export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentC
 
 /** The limits of a turn: those that are given, else those of the turn before. */
 export function limitTurn(context: AgentContext, given: TurnLimits): Partial<AgentContext> {
-  const { limits, runLimits, onLimit } = 'limits' in given || 'runLimits' in given ? given : context
-  const maxSteps = given.maxSteps ?? context.maxSteps
+  const isGiven = 'limits' in given || 'runLimits' in given
+  const { limits, onLimit } = isGiven ? given : context
+  const runLimits = isGiven ? grant(given.runLimits, context.runGranted) : context.runLimits
+  const { runTimeUp } = context
+  const isRaised = runTimeUp !== undefined && (runLimits?.wallTimeMs ?? Number.POSITIVE_INFINITY) > runTimeUp.max
   return {
-    maxSteps,
+    maxSteps: given.maxSteps ?? context.maxSteps,
     maxParallel: given.maxParallel ?? context.maxParallel,
     limits,
     runLimits,
     onLimit,
     reached: undefined,
     turnTimeUp: undefined,
+    runTimeUp: isRaised ? undefined : runTimeUp,
+    runTimeLeftMs: given.runTimeLeftMs ?? toTimeLeft(context, runLimits?.wallTimeMs),
   }
+}
+
+const grant = (limits: Limits | undefined, granted: Limits | undefined): Limits | undefined =>
+  limits === undefined || granted === undefined ? limits : raiseLimits(limits, granted)
+
+/** Without a clock: all of it in the first turn, and in a later one what it was raised by when it was up. */
+function toTimeLeft({ turn, runTimeUp }: AgentContext, max: number | undefined): number | undefined {
+  if (max === undefined) return undefined
+  if (runTimeUp !== undefined) return max > runTimeUp.max ? max - runTimeUp.max : undefined
+  return turn === 0 ? max : undefined
 }
 
 export function toAgentError(error: unknown): AgentError {

@@ -38,7 +38,7 @@ import {
   toUserMessage,
 } from './agent-turn.ts'
 import type { ModelAnswer, ToolCall, ToolMessage } from './conversation.ts'
-import { addSpent, type Limits, NOTHING_SPENT, raiseLimits, toLostSpent, toSpent } from './limits.ts'
+import { addLimits, addSpent, type Limits, NOTHING_SPENT, raiseLimits, toLostSpent, toSpent } from './limits.ts'
 
 /**
  * The heart of Perdure: an agent that thinks (asks a model) and acts (executes the tools that the model asked for) until it has
@@ -109,12 +109,14 @@ export const agentMachine = setup({
       event.type === 'retry' ? { ...limitTurn(context, event), error: undefined, isAgain: true } : {},
     ),
     startTime: enqueueActions(({ enqueue, context }) => {
-      const { limits, runLimits } = context
-      const watch = (id: string, scope: 'turn' | 'run', max: number | undefined): void => {
-        if (max !== undefined) enqueue.raise({ type: 'limit.time', scope, max }, { id, delay: max })
+      const { limits, runLimits, runTimeLeftMs } = context
+      const watch = (id: string, scope: 'turn' | 'run', max: number | undefined, delay: number | undefined): void => {
+        if (max === undefined || delay === undefined) return
+        enqueue.cancel(id)
+        enqueue.raise({ type: 'limit.time', scope, max }, { id, delay })
       }
-      watch(TURN_TIME, 'turn', limits?.wallTimeMs)
-      if (context.turn === 1) watch(RUN_TIME, 'run', runLimits?.wallTimeMs)
+      watch(TURN_TIME, 'turn', limits?.wallTimeMs, limits?.wallTimeMs)
+      watch(RUN_TIME, 'run', runLimits?.wallTimeMs, runTimeLeftMs)
     }),
     stopTime: enqueueActions(({ enqueue }) => enqueue.cancel(TURN_TIME)),
     rememberTime: assign(({ event }) => {
@@ -212,7 +214,8 @@ export const agentMachine = setup({
     }),
     extendLimit: enqueueActions(({ enqueue, context }, by: Limits) => {
       const scope = context.reached?.scope
-      if (scope === 'run') enqueue.assign({ runLimits: raiseLimits(context.runLimits, by) })
+      if (scope === 'run')
+        enqueue.assign({ runLimits: raiseLimits(context.runLimits, by), runGranted: addLimits(context.runGranted, by) })
       else enqueue.assign({ limits: raiseLimits(context.limits, by) })
       const timeMs = by.wallTimeMs
       if (context.reached?.limit === 'wallTimeMs' && scope !== undefined && timeMs !== undefined) {
@@ -279,6 +282,8 @@ export const agentMachine = setup({
     limits: input?.limits,
     runLimits: input?.runLimits,
     onLimit: input?.onLimit,
+    runSpent: input?.runSpent,
+    runGranted: input?.runGranted,
     ...(input?.prompt === undefined ? {} : { queue: [{ text: input.prompt }], endsWithAnswer: true }),
   }),
   initial: 'ready',
@@ -477,7 +482,7 @@ export const agentMachine = setup({
       on: {
         prompt: { actions: 'queuePrompt' },
         steer: { actions: 'steer' },
-        interrupt: { actions: 'steer' },
+        interrupt: { actions: ['breakOffCalls', 'steer'] },
         abort: { target: 'failed', actions: 'rememberAbort' },
         'limit.time': { actions: 'rememberTime' },
       },

@@ -79,6 +79,15 @@ export function toRemaining(
   return { tokens: least('tokens'), costUsd: least('costUsd') }
 }
 
+/** What two grants come to together. */
+export function addLimits(a: Limits | undefined, b: Limits): Limits {
+  const sum = (limit: keyof Limits): number | undefined => {
+    const [one, other] = [a?.[limit], b[limit]]
+    return one === undefined ? other : one + (other ?? 0)
+  }
+  return { steps: sum('steps'), tokens: sum('tokens'), costUsd: sum('costUsd'), wallTimeMs: sum('wallTimeMs') }
+}
+
 /** The lesser of two limits, each. */
 export function leastLimits(a: Limits | undefined, b: Limits | undefined): Limits | undefined {
   if (a === undefined || b === undefined) return a ?? b

@@ -5,6 +5,7 @@ import type { RunLog } from '../persistence/run-log.ts'
 import type { Agent } from './agent.ts'
 import { type ActorRecord, createDurableActor, toLeaving } from './durable-actor.ts'
 import { toCorrupt } from './recorded.ts'
+import { toNotRunning } from './running-turns.ts'
 import type { Services } from './services.ts'
 import type { Spend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
@@ -18,7 +19,7 @@ interface TurnHandlers {
   readonly onText: (delta: string) => void
   readonly onDoubt: (doubt: ResolvedDoubt) => void
   /** A call has settled, or an attempt at it was billed in vain. */
-  readonly onSpend: (spend: Spend) => void
+  readonly onSpend: (spend: Spend, reused?: Spend) => void
   /** The turn has ended. What is recorded here is on disk together with the machine's new state (P5). */
   readonly onSettled: (context: AgentContext) => void
 }
@@ -31,7 +32,7 @@ export interface Activation {
   run(handlers: TurnHandlers, event: AgentEvent | undefined): Promise<void>
   /** Ends the turn as failed. */
   abort(): void
-  /** Hands the machine an event; on disk, with what it led to, when the promise resolves. */
+  /** Hands the machine an event while a turn is under way; on disk, with what it led to, when the promise resolves. Errors: `TURN_NOT_RUNNING`. */
   send(event: AgentEvent): Promise<void>
   /**
    * Ends what is in flight; the turn that waits fails with `error`. If `reason` is the store's (`isSuspension`) as a crash would, else as a cancellation, and what
@@ -55,7 +56,7 @@ export function activate(services: Services, log: RunLog, agent: Agent<unknown>,
     checkpoint: () => turn?.handlers.checkpoint ?? '',
     onText: (delta) => turn?.handlers.onText(delta),
     onDoubt: (doubt) => turn?.handlers.onDoubt(doubt),
-    onSpend: (spend) => turn?.handlers.onSpend(spend),
+    onSpend: (spend, reused) => turn?.handlers.onSpend(spend, reused),
     onBroken: breakOff,
   })
   const { actor } = durable
@@ -80,6 +81,11 @@ export function activate(services: Services, log: RunLog, agent: Agent<unknown>,
       provideOutput(actor.system, handlers.output)
       if (event === undefined) turns.arm()
       durable.start()
+      const now = actor.getSnapshot()
+      if (event === undefined && now.hasTag('settled')) {
+        handlers.onSettled(now.context) // it had come to its end
+        ended.resolve()
+      }
       if (event !== undefined) {
         turns.arm()
         actor.send(event)
@@ -90,6 +96,8 @@ export function activate(services: Services, log: RunLog, agent: Agent<unknown>,
       actor.send({ type: 'abort' })
     },
     async send(event) {
+      const { status, tags } = actor.getSnapshot()
+      if (status !== 'active' || tags.has('settled')) throw toNotRunning(log.id, event.type)
       actor.send(event)
       await log.commit()
     },

@@ -37,7 +37,7 @@ export function createClaims(onRelease: () => void = () => {}): Claims {
   return {
     claim,
     async briefly(run, task) {
-      await brief.get(run)
+      for (let task = brief.get(run); task !== undefined; task = brief.get(run)) await task
       const release = claim(run)
       const done = task().finally(() => {
         brief.delete(run)

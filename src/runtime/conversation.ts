@@ -14,7 +14,7 @@ import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { addSpend, NO_SPEND, Spend, sumSpend } from './spend.ts'
+import { addSpend, NO_SPEND, Spend, subtractSpend, sumSpend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
 import { type AnyTurnOptions, fromAgentError, toAborted } from './turn.ts'
 import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
@@ -59,6 +59,8 @@ interface TurnCost {
   readonly doubts: readonly ResolvedDoubt[]
 }
 
+type TurnEnd = Pick<StepRecord, 'status' | 'endedAt' | 'value' | 'error'>
+
 /** A recorded turn that came to an answer. */
 type FinishedTurn = RecordedTurn & { readonly status: 'ok' }
 
@@ -79,8 +81,11 @@ export interface Conversation {
    * (recorded: the turn can be retried); `ABORTED` by an end, and those of the store (not recorded: the turn can be resumed).
    */
   execute(plan: TurnPlan): Promise<FinishedTurn>
-  /** Ends what is in flight, as a crash would. What had settled is on disk when the promise resolves. */
-  stop(): Promise<void>
+  /**
+   * Ends what is in flight: as a crash would, or, with a reason that is no suspension, as a cancellation, which may say what it came to. What had settled is on disk
+   * when the promise resolves.
+   */
+  stop(reason?: PerdureError): Promise<void>
 }
 
 const HeadData = z.object({
@@ -173,7 +178,7 @@ async function open(
       assertWanted()
       const { activation: current, event, version, start } = begun
       const settledBefore = log.steps(callPrefix(turn, version)).filter(([, step]) => step.status === 'ok')
-      const reused = sumSpend(settledBefore.map(([, step]) => step))
+      let reused = sumSpend(settledBefore.map(([, step]) => step))
       const doubts: ResolvedDoubt[] = [...begun.again]
       let spent = NO_SPEND
       const startedAt = now()
@@ -192,7 +197,7 @@ async function open(
         spend: paid,
         ...(plan.id === undefined ? {} : { id: plan.id }),
       }
-      const put = (outcome: Pick<StepRecord, 'status' | 'endedAt' | 'value' | 'error'>): StepRecord => {
+      const put = (outcome: TurnEnd): StepRecord => {
         const attempt = (recorded?.tries ?? 0) + 1
         const record: StepRecord = { kind: 'turn', name: checkpoint, attempt, startedAt, data, ...outcome }
         log.putStep(turnKey(turn), record)
@@ -221,6 +226,7 @@ async function open(
       signal?.addEventListener('abort', onAbort, { once: true })
       ending.addEventListener('abort', onEnd, { once: true })
       let settled: RecordedTurn | undefined
+      let end: TurnEnd | undefined
       const over = Promise.withResolvers<void>()
       services.turns.set(id, {
         send: (sent) => current.send(sent),
@@ -236,20 +242,22 @@ async function open(
             output: plan.output,
             onText: (delta) => tell(plan.onText, delta),
             onDoubt: (doubt) => doubts.push(doubt),
-            onSpend(spend) {
-              spent = addSpend(spent, spend)
+            onSpend(spend, before = NO_SPEND) {
+              spent = addSpend(spent, subtractSpend(spend, before))
+              reused = addSpend(reused, before)
               head = { ...head, spend: addSpend(head.spend, spend) }
               log.update({ data: head })
               data = { ...data, spend: addSpend(data.spend, spend) }
-              put({ status: 'intended' }) // P12
+              put(end ?? { status: 'intended' }) // P12; a call that was ended may take its time, and the turn stays what it was
             },
             onSettled(context) {
               const { error } = context
-              const outcome =
+              const endedAt = now()
+              end =
                 error === undefined
-                  ? ({ status: 'ok', value: { output: readAnswer(context)?.content ?? '' } } as const)
-                  : ({ status: 'error', error: toRecordedError(fromAgentError(error)) } as const)
-              settled = parseTurn(id, put({ ...outcome, endedAt: now() }))
+                  ? { status: 'ok', value: { output: readAnswer(context)?.content ?? '' }, endedAt }
+                  : { status: 'error', error: toRecordedError(fromAgentError(error)), endedAt }
+              settled = parseTurn(id, put(end))
               log.update({ status: error === undefined ? 'completed' : 'failed' })
             },
           },
@@ -283,10 +291,10 @@ async function open(
       throw error
     },
 
-    async stop() {
+    async stop(reason = toLeaving(id)) {
       const last = activation
       activation = undefined
-      await last?.stop(toLeaving(id), toLeaving(id))
+      await last?.stop(reason, reason)
       await log.commit().catch(() => {})
       release()
     },

@@ -5,7 +5,8 @@ import type { StepOutcome } from '../actors/step.ts'
  * its run is started again it is waited for, and what it comes to is its outcome: a call is never executed twice at once.
  */
 export interface Effects {
-  isRunning(key: string): boolean
+  /** What the effect of that key comes to that is under way; `undefined` when there is none, or `signal` aborts first. */
+  join<T>(key: string, signal: AbortSignal): Promise<StepOutcome<T> | undefined>
   /** Never rejects: what `execute` throws is an outcome. Not executed when `signal` has aborted by the time it could be. */
   run<T>(key: string, signal: AbortSignal, execute: () => T | Promise<T>): Promise<StepOutcome<T>>
 }
@@ -13,7 +14,18 @@ export interface Effects {
 export function createEffects(): Effects {
   const running = new Map<string, Promise<StepOutcome<unknown>>>()
   return {
-    isRunning: (key) => running.has(key),
+    join<T>(key: string, signal: AbortSignal): Promise<StepOutcome<T> | undefined> {
+      const outcome = running.get(key) as Promise<StepOutcome<T>> | undefined // the same call, and so of the same type
+      if (outcome === undefined || signal.aborted) return Promise.resolve(undefined)
+      return new Promise((resolve) => {
+        const onAbort = (): void => resolve(undefined)
+        signal.addEventListener('abort', onAbort, { once: true })
+        void outcome.then((value) => {
+          signal.removeEventListener('abort', onAbort)
+          resolve(value)
+        })
+      })
+    },
     async run<T>(key: string, signal: AbortSignal, execute: () => T | Promise<T>): Promise<StepOutcome<T>> {
       const earlier = (await running.get(key)) as StepOutcome<T> | undefined // the same call, and so of the same type
       if (earlier?.status === 'ok') return earlier

@@ -7,13 +7,15 @@ import type { Services } from './services.ts'
 import { Spend } from './spend.ts'
 
 /** What of a conversation's head counts against the limits of its flow. */
-const Head = z.looseObject({ spend: Spend })
+const Head = z.looseObject({ spend: Spend, owner: z.string().optional() })
 
 /** What a turn may use, so that its flow stays within its own limits. */
 export interface TurnAllowance {
   /** What all turns of its conversation may use. */
   readonly runLimits: Limits | undefined
   readonly wallTimeMs: number | undefined
+  /** What happens at a limit, whatever the profile says. Default: what the profile says. */
+  readonly onLimit?: 'fail' | undefined
 }
 
 /** The run of a flow, as far as its limits are concerned. */
@@ -40,7 +42,8 @@ export async function toAllowance(
     if (run === conversation) continue // its own machine counts those
     const head = await loadHead(store, run)
     if (head?.kind !== 'agent') continue
-    const { spend } = parseRecorded(Head, head.data, run, 'head')
+    const { spend, owner } = parseRecorded(Head, head.data, run, 'head')
+    if (owner === 'agent') continue // counted by the conversation that it works for
     used.steps += spend.modelCalls
     used.tokens += spend.inputTokens + spend.outputTokens
     used.costUsd += spend.costUsd
@@ -62,9 +65,10 @@ export function withinAllowance<T extends { readonly limits?: Limits | undefined
   allowance: TurnAllowance | undefined,
 ): T {
   if (allowance === undefined) return given
-  const { runLimits, wallTimeMs } = allowance
+  const { runLimits, wallTimeMs, onLimit } = allowance
   return {
     ...given,
+    ...(onLimit === undefined ? {} : { onLimit }),
     limits: wallTimeMs === undefined ? given.limits : leastLimits(given.limits, { wallTimeMs }),
     runLimits: leastLimits(given.runLimits, runLimits),
   }

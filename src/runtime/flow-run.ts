@@ -110,6 +110,7 @@ export async function runFlow<TInput, TOutput>(
     emit({ type: 'run.failed', runId: id, name, durationMs: now() - startedAt, receipt: attempt.book.receipt, error })
     throw error
   } finally {
+    services.streams.end(id)
     inbox.close()
   }
 }

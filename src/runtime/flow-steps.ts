@@ -61,8 +61,15 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
     const isResumed = reason === 'resumed' && known !== undefined
     if (isResumed && known.retryAt !== undefined) {
       await waitUntil(timers, known.retryAt, signal)
-    } else if (isResumed && !effects.isRunning(effectKey)) {
+    } else if (isResumed) {
       record = { ...record, startedAt: known.startedAt }
+      // It was ended in this process, and has not heard of it yet.
+      const earlier = await effects.join<T>(effectKey, signal)
+      attempt.assertOpen(`Step \`${name}\``)
+      if (earlier?.status === 'ok') {
+        checkpoints.started(asked, reason)
+        return conclude(earlier)
+      }
       const description = { key, name, kind: 'step', effect: true, checkpoint: name } as const
       const { outcome, resolution } = await resolveDoubt(services, log, description, policy.doubt, {
         signal,

@@ -131,7 +131,7 @@ export function createMachineActivation(
       }
       if (log.head.endedAt === undefined || state !== 'active') return
       state = 'ended'
-      if (final === undefined) stopActor()
+      if (final === undefined) stopActor(toEnded(id)) // what it left under way is cancelled
       tellEnd()
       for (const watcher of [...(watchers.of(id) ?? [])]) tell(watcher.onEnd, { head: log.head, snapshot: durableSnapshot })
       owner.onEnded(activation)

@@ -17,6 +17,7 @@ import { restoreActor } from './restore.ts'
 import { assertMachine, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 import type { Watchers } from './watchers.ts'
+import { withdrawQuestions } from './withdrawal.ts'
 
 const INPUT = 'machine/input'
 
@@ -100,7 +101,10 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   ): Promise<void> => {
     const data: MachineHead = { ...readMachineHead(log.head), ...change.data }
     log.update({ status: change.status, endedAt: now(), wakeAt: undefined, data })
+    await withdrawQuestions(services, log, toEnded(log.id))
     await log.commit()
+    await services.files?.remove(log.id) // commands that outlived their process
+    services.streams.end(log.id)
     const event = { runId: log.id, name: log.head.name }
     if (change.status === 'failed') emit({ ...event, type: 'machine.failed', error: data.error })
     else emit({ ...event, type: 'machine.cancelled', reason: data.reason })
@@ -361,7 +365,6 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         const release = services.claims.claim(id)
         try {
           await recordEnd(log, { status: 'cancelled', data: reason === undefined ? {} : { reason } })
-          await services.files?.remove(id) // commands that outlived the process
         } finally {
           release()
         }

@@ -21,8 +21,8 @@ export interface StartOptions<TMachine extends AnyStateMachine> {
 export interface Machines {
   start<TMachine extends AnyStateMachine>(machine: TMachine | string, options: StartOptions<TMachine>): Promise<Run<TMachine>>
   get<TMachine extends AnyStateMachine>(id: string): Run<TMachine>
-  /** Brings a run into memory. */
-  activate(id: string): Promise<unknown>
+  /** Brings a run into memory; what that led to is on disk when it resolves. */
+  activate(id: string): Promise<void>
   resume(): Promise<void>
   delete(id: string): Promise<boolean>
   /** There are new messages on disk for these runs. */
@@ -91,7 +91,7 @@ export function createMachines({
       assertRunId(id)
       return toRun(room, id)
     },
-    activate,
+    activate: async (id) => (await activate(id)).commit(),
     resume() {
       assertOpen()
       isResumed = true
@@ -101,6 +101,7 @@ export function createMachines({
       assertOpen()
       assertRunId(id)
       const isDeleted = await runs.erase(id)
+      services.streams.end(id)
       const gone = new PerdureError('RUN_NOT_FOUND', `The run \`${id}\` was deleted.`, { details: { run: id } })
       for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(gone)
       return isDeleted

@@ -3,6 +3,7 @@ import { questionRange, stepKey, toQuestion } from '../persistence/keys.ts'
 import { loadHead } from '../persistence/run-log.ts'
 import { parseStep } from '../persistence/run-record.ts'
 import type { Store } from '../persistence/store.ts'
+import { MACHINE } from './machine-head.ts'
 import { QuestionData } from './questions.ts'
 import { parseRecorded } from './recorded.ts'
 
@@ -42,7 +43,12 @@ export async function* listPending(store: Store, { run }: PendingFilter = {}): A
     if (run !== undefined && runId !== run && !runId.startsWith(`${run}/`)) continue
     if (last?.run !== runId) {
       const head = await loadHead(store, runId)
-      last = { run: runId, isEnded: head === undefined || head.status === 'completed' || head.status === 'cancelled' }
+      // A flow or a turn that failed can be run again.
+      const { status } = head ?? {}
+      const isEnded =
+        head === undefined ||
+        (head.kind === MACHINE ? head.endedAt !== undefined : status === 'completed' || status === 'cancelled')
+      last = { run: runId, isEnded }
     }
     if (last.isEnded) continue
     const key = stepKey(runId, id)

@@ -10,6 +10,8 @@ import { loadHead, openRunLog, type RunLog, type StepRecord } from '../persisten
 import { toStorable } from '../persistence/storable.ts'
 import { toAnswerInvalid, toStepSettled, toStepUnknown } from './answer-errors.ts'
 import type { EmittedEvent } from './events.ts'
+import { gone } from './machine-activation.ts'
+import { MACHINE } from './machine-head.ts'
 import { parseRecorded } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { toNotFound } from './run-errors.ts'
@@ -48,6 +50,8 @@ export interface AskedStep {
   readonly checkpoint: string
   /** What else is recorded with it. */
   readonly data?: Readonly<Record<string, unknown>> | undefined
+  /** Nothing more is recorded of it, and that is on disk. */
+  readonly onClosed?: (() => void) | undefined
 }
 
 /** What is recorded of a question. */
@@ -62,29 +66,31 @@ export const questionKinds: readonly QuestionKind[] = ['approval', 'question', '
 export const isQuestion = ({ kind }: StepRecord): boolean => (questionKinds as readonly string[]).includes(kind)
 
 interface OpenQuestion {
-  answer(value: unknown): Promise<void>
+  /** False: it was closed meanwhile. Ask again what has become of it. */
+  answer(value: unknown): Promise<boolean>
 }
 
 export interface QuestionsOptions {
   /** Asked for when it is used: they hold the questions too. */
   readonly services: () => Services
-  /** Brings the run of a machine into memory. */
-  readonly activate: (runId: string) => Promise<unknown>
+  /** Brings the run of a machine into memory; resolves when what that led to is on disk. */
+  readonly activate: (runId: string) => Promise<void>
+  /** Drops a conversation from memory that has no turn under way. */
+  readonly passivate: (runId: string) => void
 }
 
 const toPlace = (runId: string, id: string): string => `${runId}\0${id}`
 
-export function createQuestions({ services: toServices, activate }: QuestionsOptions): Questions {
+export function createQuestions({ services: toServices, activate, passivate }: QuestionsOptions): Questions {
   const emit = (event: EmittedEvent): void => toServices().emit(event)
   const now = (): number => toServices().now()
   const open = new Map<string, OpenQuestion>()
-  const waiting = new Set<() => void>()
-
+  /** Resolves when a question is opened or closed, or a run was let go of. */
+  let change = Promise.withResolvers<void>()
   const onChange = (): void => {
-    for (const resume of [...waiting]) resume()
-    waiting.clear()
+    change.resolve()
+    change = Promise.withResolvers<void>()
   }
-  const changed = (): Promise<void> => new Promise((resolve) => waiting.add(resolve))
 
   const ask: Questions['ask'] = (log, step, question, settle, signal) => {
     const { key, name, checkpoint } = step
@@ -120,19 +126,25 @@ export function createQuestions({ services: toServices, activate }: QuestionsOpt
       if (isSuspension(signal) || current?.status !== 'intended') return
       put({ ...current, status: 'error', endedAt: now(), error: toRecordedError(toAborted('The question', signal)) })
       emit({ type: 'question.withdrawn', ...about })
+      log.commit().then(step.onClosed, () => {}) // a store that fails tells whoever follows the run
     }
     const wait = (current: StepRecord): void => {
       open.set(place, {
         async answer(value) {
           toStorable(value)
           const parsed = await question.parse(value)
-          if (isClosed) throw toStepUnknown(log.id, key)
+          if (isClosed) {
+            await log.commit().catch(() => {}) // what closed it is on disk then
+            return false
+          }
           if (!parsed.ok) throw toAnswerInvalid(log.id, key, parsed.message)
           close()
           put({ ...current, status: 'ok', endedAt: now(), value })
           emit({ type: 'question.answered', ...about })
           settle({ status: 'ok', value: parsed.value })
           await log.commit() // P1
+          step.onClosed?.()
+          return true
         },
       })
       onChange()
@@ -186,30 +198,34 @@ export function createQuestions({ services: toServices, activate }: QuestionsOpt
       toStorable(value)
       const services = toServices()
       for (;;) {
-        const question = open.get(toPlace(runId, id))
-        if (question !== undefined) return question.answer(value)
-        const next = changed()
+        const next = change.promise
+        if ((await open.get(toPlace(runId, id))?.answer(value)) === true) return
+        if (services.closing.aborted) throw services.closing.reason
         const head = await loadHead(services.store, runId)
         if (head === undefined) throw toNotFound(runId)
-        const log = await openRunLog(services, runId)
-        assertOpen(runId, id, await log?.loadStep(id), value)
+        assertOpen(runId, id, await (await openRunLog(services, runId))?.loadStep(id), value)
         if (head.endedAt !== undefined && head.status !== 'failed') throw toStepUnknown(runId, id)
         try {
-          if (head.kind === 'machine') {
+          if (head.kind === MACHINE) {
             await activate(runId)
+            if (!open.has(toPlace(runId, id)) && !isBeingResolved(services, runId, id)) throw toStepUnknown(runId, id)
           } else {
             return await services.claims.briefly(runId, () => answerOnDisk(runId, id, value))
           }
         } catch (error) {
-          if (!isPerdureError(error, 'RUN_CONFLICT')) throw error
+          if (error !== gone && !isPerdureError(error, 'RUN_CONFLICT')) throw error
+          if (!services.turns.has(runId)) passivate(runId)
         }
         // Its run is in memory, and has not come to the question yet.
         if (!open.has(toPlace(runId, id))) await next
-        if (services.closing.aborted) throw services.closing.reason
       }
     },
   }
 }
+
+/** Whether a step that is in doubt is on its way to ask that question. */
+const isBeingResolved = ({ running }: Services, runId: string, id: string): boolean =>
+  [...running].some((place) => `${runId}#${id}`.startsWith(`${place}/`))
 
 /** Errors: `STEP_UNKNOWN`, `STEP_SETTLED`. */
 function assertOpen(run: string, id: string, record: StepRecord | undefined, value: unknown): asserts record is StepRecord {

@@ -35,11 +35,13 @@ export async function sendToTurn(
       `Expected \`text\` of \`${event.type}\` to be a non-empty string, got \`${String(text)}\` (${typeof text})`,
     )
   const turn = turns.get(runId)
-  if (turn === undefined)
-    throw new PerdureError(
-      'TURN_NOT_RUNNING',
-      `No turn of the conversation \`${runId}\` is under way in this process: there is nothing to ${event.type}. Run it as a turn of its own.`,
-      { details: { run: runId } },
-    )
+  if (turn === undefined) throw toNotRunning(runId, event.type)
   await turn.send({ type: event.type, text })
 }
+
+export const toNotRunning = (run: string, what: string): PerdureError =>
+  new PerdureError(
+    'TURN_NOT_RUNNING',
+    `No turn of the conversation \`${run}\` is under way in this process: there is nothing to ${what}. Run it as a turn of its own.`,
+    { details: { run } },
+  )

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { isAbsolute } from 'node:path'
 import type { AnyStateMachine } from 'xstate'
 import { assertLimits } from '../actors/profile.ts'
 import { PerdureError } from '../errors.ts'
@@ -8,6 +9,7 @@ import { assertRunId } from '../persistence/keys.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
+import { createChildAgents } from './child-agent.ts'
 import { createClaims } from './claims.ts'
 import type { Clock } from './clock.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
@@ -116,11 +118,16 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
     store,
     committer: createCommitter(store, { sync: durability === 'disk' }),
     effects: createEffects(),
-    questions: createQuestions({ services: () => services, activate: (id) => machines.activate(id) }),
+    questions: createQuestions({
+      services: () => services,
+      activate: (id) => machines.activate(id),
+      passivate: (id) => sessions.get(id)?.passivate(),
+    }),
     streams: createStreams(),
     running: new Set(),
     turns: new Map(),
-    files: createRunFiles(store.location),
+    agents: createChildAgents(() => services),
+    files: isAbsolute(store.location) ? createRunFiles(store.location) : undefined, // a store in memory has no folder
     claims: createClaims(() => services.questions.onReleased()),
     within: new AsyncLocalStorage(),
     clock,
@@ -253,6 +260,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
         await machines.stop(error)
         await Promise.all([...sessions.values()].map((session) => session.stop()))
         await flowRuns.settled()
+        await services.agents.settled()
         await retention.close()
         await services.committer.idle()
         timers.close()

@@ -1,6 +1,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { Committer } from '../persistence/commit.ts'
 import type { Store } from '../persistence/store.ts'
+import type { ChildAgents } from './child-agent.ts'
 import type { Claims } from './claims.ts'
 import type { Clock } from './clock.ts'
 import type { Effects } from './effects.ts'
@@ -20,6 +21,8 @@ export interface Services {
   /** What waits for a person. */
   readonly questions: Questions
   readonly turns: RunningTurns
+  /** Those that work for calls of runs. */
+  readonly agents: ChildAgents
   /** The steps that this process executes at the moment, as `<run>#<step>`. */
   readonly running: Set<string>
   /** What is heard of calls while they run. */

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import type { ModelAnswer, ToolMessage } from '../machines/conversation.ts'
+import { isPerdureError } from '../errors.ts'
+import type { ChildSpent, ModelAnswer } from '../machines/conversation.ts'
 import type { StepRecord } from '../persistence/run-log.ts'
 
 /** What calls cost. */
@@ -36,11 +37,17 @@ export function addSpend(a: Spend, b: Spend): Spend {
   return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as Spend // same keys, numbers
 }
 
+/** What `a` is more than `b`. */
+export function subtractSpend(a: Spend, b: Spend): Spend {
+  const keys = Object.keys(NO_SPEND) as (keyof Spend)[] // it has them all
+  return Object.fromEntries(keys.map((key) => [key, a[key] - b[key]])) as Spend // same keys, numbers
+}
+
 /** What one settled call cost; nothing while it is open. */
 export function toSpend(record: StepRecord): Spend {
   if (record.status === 'intended') return NO_SPEND
   const durationMs = Math.max(0, (record.endedAt ?? record.startedAt) - record.startedAt)
-  if (record.kind === 'tool') return { ...toChildSpend(record.value), durationMs }
+  if (record.kind === 'tool') return addSpend({ ...NO_SPEND, toolCalls: 1, durationMs }, toChildSpend(record))
   if (waits.includes(record.kind)) return NO_SPEND
   if (record.kind !== 'model') return { ...NO_SPEND, durationMs }
   if (record.status === 'error') return { ...toLostSpend(record.error), durationMs }
@@ -59,13 +66,32 @@ export function toSpend(record: StepRecord): Spend {
   return addSpend(spend, { ...NO_SPEND, modelCalls: calls, inputTokens, costUsd: lost.costUsd ?? 0, unpricedCalls: calls })
 }
 
-/** A tool call, with what the agents used that worked for it. */
-function toChildSpend(value: unknown): Spend {
-  const spent = (value as ToolMessage | undefined)?.spent // the tool actor's output
-  if (spent === undefined) return { ...NO_SPEND, toolCalls: 1 }
-  const { steps, tokens: _, toolCalls, ...rest } = spent
-  return { ...NO_SPEND, ...rest, modelCalls: steps, toolCalls: toolCalls + 1 }
+const ChildRecord = z.object({
+  steps: z.number(),
+  inputTokens: z.number(),
+  outputTokens: z.number(),
+  cachedInputTokens: z.number(),
+  reasoningTokens: z.number(),
+  costUsd: z.number(),
+  unpricedCalls: z.number(),
+  toolCalls: z.number(),
+})
+
+/** What the agents used that worked for a tool call: its result says so, or the error that it was ended with. */
+export function toChildSpend({ value, error }: Pick<StepRecord, 'value' | 'error'>): Spend {
+  const { spent } = (isPerdureError(error) ? error.details : (value ?? {})) as { readonly spent?: unknown } // checked below
+  const parsed = spent === undefined ? undefined : ChildRecord.safeParse(spent)
+  if (parsed?.success !== true) return NO_SPEND
+  const { steps, ...rest } = parsed.data
+  return { ...NO_SPEND, ...rest, modelCalls: steps }
 }
+
+/** What agents cost that worked for a call, as it is recorded with that. */
+export const toChildSpent = ({ modelCalls, durationMs: _, ...spend }: Spend): ChildSpent => ({
+  ...spend,
+  steps: modelCalls,
+  tokens: spend.inputTokens + spend.outputTokens,
+})
 
 /** Kinds of steps that only wait for a person. */
 const waits: readonly string[] = ['approval', 'question', 'doubt', 'limit']

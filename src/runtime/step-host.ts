@@ -6,11 +6,11 @@ import { isSuspension } from '../actors/suspension.ts'
 import { isPerdureError, type PerdureError } from '../errors.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import type { DoubtResolution } from '../persistence/run-record.ts'
-import { callScope } from './call-scope.ts'
+import { type CallScope, callScope } from './call-scope.ts'
 import { perform } from './effects.ts'
 import { toRecordedError, toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { type Spend, toLostSpend, toSpend } from './spend.ts'
+import { NO_SPEND, type Spend, subtractSpend, toChildSpend, toLostSpend, toSpend } from './spend.ts'
 import { executeAttempt } from './step-attempt.ts'
 import { resolveDoubt } from './step-doubt.ts'
 import { toAborted } from './turn.ts'
@@ -27,8 +27,8 @@ export interface StepObserver {
   readonly onText: (delta: string) => void
   /** A step was in doubt, and this was done about it. */
   readonly onDoubt: (doubt: ResolvedDoubt) => void
-  /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. */
-  readonly onSpend: (spend: Spend) => void
+  /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. `reused`: what of it was paid before, by agents that worked for it. */
+  readonly onSpend: (spend: Spend, reused?: Spend) => void
   /** Nothing more will be recorded of a step: it has settled, and that is on disk, or it was ended. */
   readonly onOver?: (key: string) => void
   /** The run can no longer be recorded: it must stop. */
@@ -55,6 +55,8 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
   let suspension: PerdureError | undefined
   let isOver = false
   const inFlight = new Set<Promise<void>>()
+  /** Of the executions of a step that are under way, the one that counts. */
+  const newest = new Map<string, Promise<void>>()
 
   const run = async <T>(
     step: StepDescription,
@@ -67,9 +69,15 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
     const call = () => ({ runId: log.id, checkpoint: observer.checkpoint(), key: step.key, kind, name })
     const effectKey = `${log.id}#${step.key}@${log.head.createdAt}`
     const known = log.step(step.key)
+    const retryAt = known?.retryAt
     let record: StepRecord = { kind, name, status: 'intended', attempt: known?.attempt ?? 0, startedAt: now(), data }
     let doubted = known?.doubted ?? 0
     let resolution: DoubtResolution | undefined
+    /** What agents that work for it had cost before this process, and what of that was counted when it was ended. */
+    let reused = NO_SPEND
+    const counted = known?.aborted === true ? toChildSpend(known) : NO_SPEND
+    /** Of the attempt before this one. */
+    let lastError: Error | undefined
 
     const toContext = (attemptSignal: AbortSignal, attempt: number): StepContext => ({
       signal: attemptSignal,
@@ -109,9 +117,11 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
     /** P5: the transition happens now, before the commit is cut. */
     const settleWith = async (outcome: StepOutcome<T>): Promise<void> => {
       const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
-      const spent = toSpend({ ...ended, ...outcome })
+      const cost = subtractSpend(toSpend({ ...ended, ...outcome }), counted)
+      const before = subtractSpend(reused, counted)
+      const spent = subtractSpend(cost, before)
       const settled = putOutcome(log, step.key, ended, outcome)
-      observer.onSpend(spent)
+      observer.onSpend(cost, before)
       const error = settled.status === 'error' ? { error: settled.error } : {}
       streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, resolution, ...error })
@@ -126,7 +136,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       if (isOver || current?.status !== 'intended' || current.attempt !== record.attempt) return
       const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
       const settled = putOutcome(log, step.key, outcome.status === 'error' ? { ...ended, aborted } : ended, outcome)
-      const spent = toSpend({ ...ended, ...settled })
+      const spent = subtractSpend(toSpend({ ...ended, ...settled }), counted)
       const error = settled.status === 'error' ? { error: settled.error } : {}
       streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
@@ -134,19 +144,29 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       await log.commit()
     }
 
+    const scope: CallScope = {
+      agents: services.agents,
+      runId: log.id,
+      step: step.key,
+      onReused(spend) {
+        reused = spend
+      },
+    }
     /** Code that is executed for the step finds the run by its async context. */
     const inside = <R>(task: () => R): R =>
-      services.within.run([...(services.within.getStore() ?? []), log.id], () =>
-        callScope.run({ services, runId: log.id, step: step.key }, task),
-      )
+      services.within.run([...(services.within.getStore() ?? []), log.id], () => callScope.run(scope, task))
 
     // Tells a cancellation from a process that ends.
     const ending = new AbortController()
     const onAbort = (): void => ending.abort(suspension ?? toAborted(`\`${name}\` of run \`${log.id}\``, signal))
     signal.addEventListener('abort', onAbort, { once: true })
     try {
-      if (isInDoubt(known) && !services.effects.isRunning(effectKey)) {
+      if (isInDoubt(known)) {
+        // It was ended in this process, and has not heard of it yet.
+        const earlier = await services.effects.join<T>(effectKey, ending.signal)
+        if (signal.aborted) return
         record = { ...record, startedAt: known.startedAt, noted: known.noted }
+        if (earlier?.status === 'ok') return await settleWith(earlier)
         streams.begin({ ...call(), attempt: known.attempt })
         emit({ type: 'call.recovering', ...call(), attempt: known.attempt })
         const context = toContext(ending.signal, known.attempt)
@@ -163,11 +183,13 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         if (resolution === 'retried') doubted++
         record = { ...record, startedAt: now(), noted: undefined }
         streams.discard(log.id, step.key)
-      } else if (known?.retryAt !== undefined) {
-        await waitUntil(timers, known.retryAt, ending.signal)
+      } else if (retryAt !== undefined) {
+        lastError = toRecordedError(new Error('An earlier attempt had failed.'))
+        await waitUntil(timers, retryAt, ending.signal)
       }
       for (;;) {
-        if (signal.aborted) return
+        if (signal.aborted)
+          return await recordEnd({ status: 'error', error: lastError ?? toRecordedError(ending.signal.reason) }, false)
         const attempt = record.attempt + 1
         record = { ...record, attempt, doubted: doubted || undefined, resolution }
         log.putStep(step.key, record)
@@ -192,15 +214,16 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
         if (signal.aborted) return await recordEnd(outcome, true)
         const delayMs = toNextDelay(outcome, attempt, policy)
         if (delayMs === undefined) return await settleWith(outcome)
-        const retryAt = timers.now() + delayMs
+        const nextAt = timers.now() + delayMs
         const error = outcome.status === 'error' ? outcome.error : outcome.value
-        log.putStep(step.key, { ...record, retryAt })
+        lastError = toRecordedError(outcome.status === 'error' ? outcome.error : new Error('The last attempt had failed.'))
+        log.putStep(step.key, { ...record, retryAt: nextAt })
         await log.commit() // the next attempt keeps its time
         streams.discard(log.id, step.key)
         emit({ type: 'call.retried', ...call(), attempt, delayMs, error })
         record = { ...record, startedAt: now() }
         resolution = undefined
-        await waitUntil(timers, retryAt, ending.signal)
+        await waitUntil(timers, nextAt, ending.signal)
       }
     } finally {
       signal.removeEventListener('abort', onAbort)
@@ -225,20 +248,25 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
     }
     const place = `${log.id}#${step.key}`
     const running: Promise<void> = run(step, execute, settle, signal, policy)
-      .then(() => observer.onOver?.(step.key), observer.onBroken)
+      .catch(observer.onBroken)
       .finally(() => {
         inFlight.delete(running)
+        if (newest.get(step.key) !== running) return // it was begun again meanwhile
+        newest.delete(step.key)
+        observer.onOver?.(step.key)
         services.running.delete(place)
         streams.leave(log.id, step.key)
       })
     inFlight.add(running)
+    newest.set(step.key, running)
     services.running.add(place)
   }
   const ask: NonNullable<StepHost['ask']> = (step, question, settle, signal) => {
     const ending = new AbortController()
     const onAbort = (): void => ending.abort(suspension ?? toAborted(`A question of run \`${log.id}\``, signal))
     signal.addEventListener('abort', onAbort, { once: true })
-    const asked = { ...step, data: toQuestionData(step), checkpoint: observer.checkpoint() }
+    const onClosed = (): void => observer.onOver?.(step.key)
+    const asked = { ...step, data: toQuestionData(step), checkpoint: observer.checkpoint(), onClosed }
     services.questions.ask(log, asked, question, settle, ending.signal)
   }
   /** Looks for the record first, if there may be one that is not in memory. */

@@ -38,11 +38,14 @@ export async function startTurn(
   recorded: RecordedTurn | undefined,
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
-  const limits = withinAllowance(toTurnLimits(agent.profile), plan.allowance)
+  const within = withinAllowance(toTurnLimits(agent.profile), plan.allowance)
   const format = toFormat(agent.profile, plan.output)
   // Written by a durable actor of an agent's machine, and its checksums are right.
   const stored = (await log.loadSnapshot()) as StoredAgent | undefined
   const context = current?.context ?? stored?.actor.context
+  const timeMs = agent.profile.runLimits?.wallTimeMs
+  const endsAt = log.head.createdAt + (timeMs ?? 0) + (context?.runGranted?.wallTimeMs ?? 0)
+  const limits = timeMs === undefined ? within : { ...within, runTimeLeftMs: Math.max(1, endsAt - services.now()) }
 
   const stopCurrent = async (): Promise<void> => current?.stop(toLeaving(log.id), toLeaving(log.id))
   const reuse = async (): Promise<Activation> => {
@@ -84,9 +87,12 @@ export async function startTurn(
   const lost: Spend = { ...NO_SPEND, modelCalls: cutOff, unpricedCalls: cutOff }
   removeAfter(log, turn, takenUp === undefined ? undefined : callPrefix(turn, version))
   await stopCurrent()
-  const start = recorded?.start ?? 0
-  const messages = context?.messages.slice(0, start) ?? []
-  const activation = activate(services, log, agent, { input: { messages, turn: turn - 1, ...limits } })
+  const history = context === undefined ? [] : readHistory(context)
+  const start = recorded?.start ?? history.length
+  const messages = history.slice(0, start)
+  const activation = activate(services, log, agent, {
+    input: { messages, turn: turn - 1, runSpent: context?.runSpent, runGranted: context?.runGranted, ...limits },
+  })
   return {
     activation,
     event,

@@ -15,8 +15,10 @@ function refusal(value: unknown): PerdureError {
   return assert.fail('the profile was accepted')
 }
 
+const defaults = { maxParallel: 16, onLimit: 'fail', maxRepairs: 2 } as const
+
 test('a profile gets no tools and 50 steps when it does not say', () => {
-  assert.deepEqual(parseProfile(smallest), { ...smallest, allowedTools: [], maxSteps: 50 })
+  assert.deepEqual(parseProfile(smallest), { ...smallest, allowedTools: [], maxSteps: 50, ...defaults })
 })
 
 test('a profile is copied as it is when it says everything', () => {
@@ -27,6 +29,11 @@ test('a profile is copied as it is when it says everything', () => {
     allowedTools: ['exec', 'read_file'],
     settings: { temperature: 0, topP: 1, maxOutputTokens: 1, reasoningEffort: 'xhigh', parallelToolCalls: false },
     maxSteps: 1,
+    maxParallel: 2,
+    limits: { steps: 3, tokens: 1_000, costUsd: 0.5, wallTimeMs: 60_000 },
+    runLimits: { costUsd: 5 },
+    onLimit: 'ask',
+    maxRepairs: 0,
   } satisfies Profile
   const parsed = parseProfile(profile)
   assert.deepEqual(parsed, profile)

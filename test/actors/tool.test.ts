@@ -10,6 +10,8 @@ const context = (signal = new AbortController().signal): ToolContext => ({
   key: 'run/turn/call',
   attempt: 1,
   callId: 'call',
+  runId: 'run',
+  progress: () => {},
 })
 
 const base = { name: 'probe', description: 'Probes.', input: z.object({}) }

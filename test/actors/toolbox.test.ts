@@ -44,7 +44,7 @@ test('an unknown name is refused with the nearest and all known ones', () => {
     () => buildTools(['raed_file'], { tools: [named('read_file'), named('write')] }),
     fails(
       'TOOL_UNKNOWN',
-      /^Tool `raed_file` \(did you mean `read_file`\?\) is not known\. Known: `exec`, `read_file`, `write`\. Name one of these, or add it to `tools`\.$/,
+      /^Tool `raed_file` \(did you mean `read_file`\?\) is not known\. Known: `exec`, `askHuman`, `read_file`, `write`\. Name one of these, or add it to `tools`\.$/,
     ),
   )
   assert.throws(

@@ -5,6 +5,7 @@ import {
   type AgentContext,
   type AgentEvent,
   agentMachine,
+  isPerdureError,
   type Message,
   type ModelAnswer,
   PerdureError,
@@ -76,6 +77,8 @@ function assertValidHistory(messages: readonly Message[]): void {
   }
 }
 
+const texts = ({ context }: State): string[] => context.messages.map(({ role, content }) => `${role} ${content}`)
+
 const failure = new PerdureError('MODEL_UNAVAILABLE', 'no luck', { details: { attempts: 3 } })
 
 const situations = {
@@ -90,14 +93,49 @@ const situations = {
 } as const
 
 const table: Record<keyof typeof situations, Record<AgentEvent['type'], string>> = {
-  ready: { prompt: 'thinking', retry: 'ready', abort: 'ready', stop: 'done' },
-  thinking: { prompt: 'thinking', retry: 'thinking', abort: 'failed', stop: 'thinking' },
-  acting: { prompt: 'acting', retry: 'acting', abort: 'failed', stop: 'acting' },
-  'failed in thinking': { prompt: 'thinking', retry: 'thinking', abort: 'failed', stop: 'done' },
-  'failed in acting': { prompt: 'thinking', retry: 'acting', abort: 'failed', stop: 'done' },
-  'aborted in acting': { prompt: 'thinking', retry: 'acting', abort: 'failed', stop: 'done' },
-  'out of steps': { prompt: 'thinking', retry: 'failed', abort: 'failed', stop: 'done' },
-  done: { prompt: 'done', retry: 'done', abort: 'done', stop: 'done' },
+  ready: { prompt: 'thinking', steer: 'thinking', interrupt: 'thinking', retry: 'ready', abort: 'ready', stop: 'done' },
+  thinking: {
+    prompt: 'thinking',
+    steer: 'thinking',
+    interrupt: 'thinking',
+    retry: 'thinking',
+    abort: 'failed',
+    stop: 'thinking',
+  },
+  acting: { prompt: 'acting', steer: 'acting', interrupt: 'thinking', retry: 'acting', abort: 'failed', stop: 'acting' },
+  'failed in thinking': {
+    prompt: 'thinking',
+    steer: 'thinking',
+    interrupt: 'thinking',
+    retry: 'thinking',
+    abort: 'failed',
+    stop: 'done',
+  },
+  'failed in acting': {
+    prompt: 'thinking',
+    steer: 'thinking',
+    interrupt: 'thinking',
+    retry: 'acting',
+    abort: 'failed',
+    stop: 'done',
+  },
+  'aborted in acting': {
+    prompt: 'thinking',
+    steer: 'thinking',
+    interrupt: 'thinking',
+    retry: 'acting',
+    abort: 'failed',
+    stop: 'done',
+  },
+  'out of steps': {
+    prompt: 'thinking',
+    steer: 'thinking',
+    interrupt: 'thinking',
+    retry: 'failed',
+    abort: 'failed',
+    stop: 'done',
+  },
+  done: { prompt: 'done', steer: 'done', interrupt: 'done', retry: 'done', abort: 'done', stop: 'done' },
 }
 
 describe('the agent machine, event by event', () => {
@@ -105,7 +143,7 @@ describe('the agent machine, event by event', () => {
     for (const [type, target] of Object.entries(row))
       test(`goes from ${situation} at ${type} to ${target}`, () => {
         const before = after(...situations[situation as keyof typeof situations]) // keys of the table
-        const event = type === 'prompt' ? prompt('Next') : { type }
+        const event = { type, text: 'Next' }
         const [state] = transition(agentMachine, before, event as AgentEvent) // types of the table
         assert.equal(state.value, target)
         if (state.value === 'thinking') assertValidHistory(state.context.messages)
@@ -113,8 +151,157 @@ describe('the agent machine, event by event', () => {
 
   test('an event that a state does not take leaves its context as it was', () => {
     const thinking = after(prompt())
-    const [state] = transition(agentMachine, thinking, prompt('Again'))
+    const [state] = transition(agentMachine, thinking, { type: 'retry' })
     assert.deepEqual(state.context, thinking.context)
+  })
+
+  test('a prompt while a turn is under way is the turn after it', () => {
+    const state = after(prompt('One'), prompt('Two'), prompt('Three'), answered('1'), answered('2'))
+    assert.deepEqual([state.value, state.context.turn], ['thinking', 3])
+    assert.deepEqual(texts(state), ['user One', 'assistant 1', 'user Two', 'assistant 2', 'user Three'])
+  })
+
+  test('a message that steers joins before the next request, and an answer without it is not the last', () => {
+    const steer = (text: string) => ({ type: 'steer', text })
+    const acting = after(prompt(), answered('', 'a'), steer('left'), called('a'))
+    assert.deepEqual(texts(acting), ['user Hello', 'assistant ', 'tool result of a', 'user left'])
+    const late = after(prompt(), steer('right'), answered('Hi.'))
+    assert.deepEqual([late.value, late.context.turn], ['thinking', 1])
+    assert.deepEqual(texts(late), ['user Hello', 'assistant Hi.', 'user right'])
+  })
+
+  test('an interrupt ends what is under way, says so of each call that had not settled, and goes on with its message', () => {
+    const interrupt = { type: 'interrupt', text: 'Stop' }
+    const state = after(prompt(), answered('', 'a', 'b'), called('b'), interrupt)
+    assert.equal(state.value, 'thinking')
+    assert.deepEqual(Object.keys(state.children), ['model'])
+    assertValidHistory(state.context.messages)
+    assert.match(texts(state).join('|'), /tool This call was interrupted.*\|tool result of b\|user Stop$/)
+    const asked = after(prompt(), interrupt)
+    assert.deepEqual([asked.value, asked.context.step], ['thinking', 2])
+  })
+
+  test('no more calls are executed at once than may be, and each of them is', () => {
+    let state = after({ type: 'prompt', text: 'Hello', maxParallel: 2 } as AgentEvent, answered('', 'a', 'b', 'c', 'd'))
+    const running = () => Object.keys(state.children).sort()
+    assert.deepEqual(running(), ['call.a', 'call.b'])
+    const seen = running()
+    for (const id of ['b', 'a', 'c', 'd']) {
+      ;[state] = transition(agentMachine, state, called(id) as unknown as AgentEvent)
+      if (state.value === 'acting') assert.ok(running().length <= 2)
+      seen.push(...running())
+    }
+    assert.equal(state.value, 'thinking')
+    assert.deepEqual([...new Set(seen)].sort(), ['call.a', 'call.b', 'call.c', 'call.d', 'model'])
+    assertValidHistory(state.context.messages)
+  })
+
+  describe('with approvals', () => {
+    const guarded = agentMachine.provide({ guards: { needsApproval: (_, { id }) => id === 'a' } })
+    const decided = (id: string, output: object) => ({
+      type: `xstate.done.actor.approval.${id}`,
+      actorId: `approval.${id}`,
+      output,
+    })
+    const run = (...events: readonly { readonly type: string }[]): State => {
+      let [state] = initialTransition(guarded, {})
+      for (const event of events) [state] = transition(guarded, state, event as AgentEvent)
+      return state
+    }
+    const asked = [prompt(), answered('', 'a', 'b')]
+
+    test('a call waits for a person while the others run', () => {
+      assert.deepEqual(Object.keys(run(...asked).children).sort(), ['approval.a', 'call.b'])
+    })
+
+    test('an approved call runs, with the arguments that were approved', () => {
+      const state = run(...asked, decided('a', { approved: true, arguments: '{"x":1}' }))
+      assert.deepEqual(Object.keys(state.children).sort(), ['call.a', 'call.b'])
+      assert.equal(state.context.approved?.a, '{"x":1}')
+    })
+
+    test('a denied call does not run, and the model is told why', () => {
+      const state = run(...asked, decided('a', { approved: false, reason: 'too much' }), called('b'))
+      assert.equal(state.value, 'thinking')
+      assert.match(
+        texts(state).join('|'),
+        /tool A person denied this call of `note`\. It was not executed\. The reason: too much\|/,
+      )
+    })
+
+    test('an abort withdraws the question', () => {
+      const state = run(...asked, { type: 'abort' })
+      assert.deepEqual([state.value, Object.keys(state.children)], ['failed', []])
+    })
+  })
+
+  describe('with limits', () => {
+    const costly = (content: string, ...calls: readonly string[]) => ({
+      ...answered(content, ...calls),
+      output: {
+        ...answer(content, ...calls),
+        usage: { inputTokens: 60, outputTokens: 40, cachedInputTokens: 0, reasoningTokens: 0 },
+        costUsd: 1,
+      },
+    })
+    const limited = (limits: object, onLimit = 'fail') => ({ type: 'prompt', text: 'Hello', maxSteps: 9, limits, onLimit })
+
+    for (const [name, limits] of Object.entries({ steps: { steps: 1 }, tokens: { tokens: 100 }, costUsd: { costUsd: 1 } }))
+      test(`a turn that has used what it may fails before the next request (${name})`, () => {
+        const state = after(limited(limits), costly('', 'a'), called('a'))
+        assert.equal(state.value, 'failed')
+        assert.equal(state.context.error?.code, 'LIMIT_REACHED')
+        assert.deepEqual([state.context.error?.details.limit, state.context.error?.details.scope], [name, 'turn'])
+        assertValidHistory(state.context.messages)
+      })
+
+    test('a turn that fits is not limited, and the next one has what it may anew', () => {
+      const state = after(limited({ steps: 1 }), costly('Hi.'), limited({ steps: 1 }))
+      assert.equal(state.value, 'thinking')
+    })
+
+    test('the limits of all turns are those of all turns', () => {
+      const event = { type: 'prompt', text: 'Hello', runLimits: { tokens: 100 } }
+      const state = after(event, costly('Hi.'), event)
+      assert.deepEqual([state.value, state.context.error?.details.scope], ['failed', 'run'])
+    })
+
+    test('time that is up ends what is under way', () => {
+      const up = { type: 'limit.time', scope: 'turn', max: 5 }
+      const thinking = after(limited({ wallTimeMs: 5 }), up)
+      assert.deepEqual([thinking.value, thinking.context.error?.details.limit], ['failed', 'wallTimeMs'])
+      const acting = after(limited({ wallTimeMs: 5 }), costly('', 'a'), up)
+      assert.deepEqual([acting.value, Object.keys(acting.children)], ['failed', []])
+    })
+
+    test('a price that is not known cannot be limited', () => {
+      const state = after(limited({ costUsd: 9 }), answered('', 'a'), called('a'))
+      assert.equal(state.context.error?.code, 'PRICE_UNKNOWN')
+    })
+
+    test('a person may extend it: it goes on where it was', () => {
+      const waiting = [limited({ tokens: 100 }, 'ask'), costly('', 'a'), called('a')]
+      assert.equal(after(...waiting).value, 'limited')
+      const decided = (output: object) => ({ type: 'xstate.done.actor.limit', actorId: 'limit', output })
+      const extended = after(...waiting, decided({ extend: { tokens: 50 } }))
+      assert.deepEqual([extended.value, extended.context.limits?.tokens, extended.context.step], ['thinking', 150, 2])
+      const stopped = after(...waiting, decided({ stop: true }))
+      assert.deepEqual([stopped.value, stopped.context.error?.code], ['failed', 'LIMIT_REACHED'])
+    })
+  })
+
+  test('begun with a prompt, it ends with the answer to it, or fails as the turn did', async () => {
+    const [begun] = initialTransition(agentMachine, { prompt: 'Hello' })
+    assert.equal(begun.value, 'thinking')
+    const [ended] = transition(agentMachine, begun, answered('Hi.') as unknown as AgentEvent)
+    assert.deepEqual([ended.status, ended.output?.output], ['done', 'Hi.'])
+    const actor = createActor(agentMachine.provide({ actors: { model: fromPromise(() => Promise.reject(failure)) } }), {
+      input: { prompt: 'Hello' },
+    })
+    const failed = Promise.withResolvers<unknown>()
+    actor.subscribe({ error: failed.resolve })
+    actor.start()
+    assert.ok(isPerdureError(await failed.promise, failure.code))
   })
 
   test('an answer without calls ends the turn', () => {

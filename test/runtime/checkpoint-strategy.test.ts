@@ -8,6 +8,7 @@ import { createCommitter } from '../../src/persistence/commit.ts'
 import { openMemoryStore } from '../../src/persistence/memory.ts'
 import type { Store } from '../../src/persistence/store.ts'
 import { NO_STANDING } from '../../src/runtime/attempt.ts'
+import { createChildAgents } from '../../src/runtime/child-agent.ts'
 import { createClaims } from '../../src/runtime/claims.ts'
 import { systemClock } from '../../src/runtime/clock.ts'
 import { openConversation } from '../../src/runtime/conversation.ts'
@@ -213,10 +214,11 @@ test('bytes written by a turn do not grow with the conversation', async () => {
     store: counting,
     committer: createCommitter(counting, { sync: false }),
     effects: createEffects(),
-    questions: createQuestions({ services: () => services, activate: async () => {} }),
+    questions: createQuestions({ services: () => services, activate: async () => {}, passivate: () => {} }),
     streams: createStreams(),
     running: new Set<string>(),
     turns: new Map(),
+    agents: createChildAgents(() => services),
     files: undefined,
     claims: createClaims(),
     within: new AsyncLocalStorage<readonly string[]>(),

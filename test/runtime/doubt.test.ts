@@ -84,10 +84,10 @@ describe('a step in doubt', () => {
     const runtime = await open(await leave())
     const run = runtime.get('run')
     const both = await Promise.allSettled([run.settle(key, { result: 'one' }), run.settle(key, { result: 'two' })])
-    assert.deepEqual(
-      both.map((settled) => (settled.status === 'rejected' ? settled.reason.code : 'ok')),
-      ['ok', 'STEP_SETTLED'],
-    )
+    assert.deepEqual(both.map((settled) => (settled.status === 'rejected' ? settled.reason.code : 'ok')).sort(), [
+      'STEP_SETTLED',
+      'ok',
+    ])
     await rejectsWith(run.settle(key, { result: 'three' }), 'STEP_SETTLED')
     await runtime.close()
   })
@@ -176,6 +176,31 @@ describe('a step in doubt', () => {
       await third.close()
     })
 
+  for (const [outcome, expected] of [
+    [{ result: 42 }, 42],
+    [{ error: 'no' }, 'Error: no'],
+  ] as const)
+    test(`of a flow is settled by hand with ${Object.keys(outcome)}`, async () => {
+      const directory = room.directory()
+      const running = Promise.withResolvers<void>()
+      const start = (runtime: Runtime, execute: () => Promise<number>) =>
+        runtime.flow('flow', (_input: undefined, { step }) => step('send', execute)).run(undefined, { id: 'run' })
+      const first = await room.open(directory, [])
+      const dying = start(first, () => {
+        running.resolve()
+        return forever()
+      })
+      dying.catch(() => {})
+      await running.promise
+      await first.close()
+      const second = await room.open(directory, [])
+      assert.deepEqual(await statusOf(second, 'step/send'), ['inDoubt', 1, undefined])
+      await second.get('run').settle('step/send', outcome)
+      const again = start(second, () => assert.fail('it is settled'))
+      assert.equal(await again.catch(String), expected)
+      await second.close()
+    })
+
   /** Left with a question about it. */
   const leaveAsked = async (options: SendOptions): Promise<string> => {
     const directory = await leave(options)
@@ -226,6 +251,7 @@ describe('a step in doubt', () => {
     const runtime = await open(directory, options, true)
     const first = await runtime.get('run').waitFor(({ status }) => status === 'done')
     assert.equal((first.output as { output: string }).output, 'found')
+    assert.deepEqual(await statusOf(runtime, `${key}/doubt/1`), ['error', 1, undefined], 'it is withdrawn')
     assert.deepEqual(await pending(runtime), [])
     await rejectsWith(runtime.get('run').answer(`${key}/doubt/1`, { result: 'late' }), 'STEP_UNKNOWN')
     await runtime.close()

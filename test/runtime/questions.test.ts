@@ -305,7 +305,7 @@ describe('a question', () => {
     await runtime.close()
   })
 
-  test('of a session is gone when the conversation goes on without it', async () => {
+  test('of a turn that was cut off keeps the turn after it waiting', async () => {
     const directory = room.directory()
     const first = await room.open(directory, [])
     const turn = first
@@ -316,12 +316,15 @@ describe('a question', () => {
     await only(first)
     await first.close()
     const second = await room.open(directory, [])
-    const other = second
-      .durable(agentOf(callPay('Bob', 1)))
-      .session('one')
-      .run('another', { id: 'm2' })
+    const session = second.durable(agentOf(callPay('Bob', 1))).session('one')
+    const other = session.run('another', { id: 'm2' })
+    const { id } = await only(second)
+    await second.get(session.runId).answer(id, false)
     assert.equal((await other).output, 'paid 1 to Bob')
-    assert.deepEqual(await readPending(second), [])
+    assert.equal(
+      (await session.run('go', { id: 'm1' })).output,
+      'A person denied this call of `pay`. It was not executed. No reason was given.',
+    )
     await second.close()
   })
 
