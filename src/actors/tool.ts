@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isPerdureError, PerdureError } from '../errors.ts'
-import type { Limits } from '../machines/limits.ts'
+import type { Remaining } from '../machines/limits.ts'
 import type { OnDoubt, Recovery } from './doubt.ts'
 import type { ToolSchema } from './model.ts'
 import type { Question } from './question.ts'
@@ -38,7 +38,7 @@ export interface ToolContext {
    */
   readonly directory?: string | undefined
   /** What agents that work for this call may use of what is left of the turn's and the run's limits. */
-  readonly remaining?: Pick<Limits, 'tokens' | 'costUsd'> | undefined
+  readonly remaining?: Remaining | undefined
 }
 
 /** What a tool changes outside: nothing, something that the same `key` changes once only, or something else. */

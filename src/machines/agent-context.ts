@@ -1,7 +1,7 @@
 import type { PromiseActorLogic } from 'xstate'
 import type { PerdureErrorCode } from '../errors.ts'
 import type { Message, ModelAnswer, Spent, ToolCall, ToolMessage } from './conversation.ts'
-import type { Limits, ReachedLimit } from './limits.ts'
+import type { Limits, ReachedLimit, Remaining } from './limits.ts'
 
 /** What the agent machine knows, hears and says. */
 
@@ -140,8 +140,8 @@ export interface ModelInput {
   /** Names the call within the run. */
   readonly key: string
   readonly messages: readonly Message[]
-  /** What the answer may use of tokens and dollars. */
-  readonly remaining?: Pick<Limits, 'tokens' | 'costUsd'> | undefined
+  /** What the answer may use; of steps it is one itself. */
+  readonly remaining?: Remaining | undefined
   readonly output?: OutputFormat | undefined
   /** It may have been begun before. */
   readonly isAgain?: boolean | undefined
@@ -155,7 +155,7 @@ export interface ToolInput {
   readonly key: string
   readonly call: ApprovedCall
   /** What the agents that work for it may use. */
-  readonly remaining?: Pick<Limits, 'tokens' | 'costUsd'> | undefined
+  readonly remaining?: Remaining | undefined
   /** It may have been begun before. */
   readonly isAgain?: boolean | undefined
 }

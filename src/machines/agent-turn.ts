@@ -7,6 +7,7 @@ import {
   type Limits,
   NOTHING_SPENT,
   type ReachedLimit,
+  type Remaining,
   raiseLimits,
   toLimitText,
   toRemaining,
@@ -71,7 +72,7 @@ export function spend(context: AgentContext, by: Partial<Spent>): Pick<AgentCont
   return { turnSpent: addSpent(turn, by), runSpent: addSpent(run, by) }
 }
 
-export function readRemaining(context: AgentContext): Pick<Limits, 'tokens' | 'costUsd'> {
+export function readRemaining(context: AgentContext): Remaining {
   const { turn, run } = spentOf(context)
   return toRemaining({ limits: context.limits, spent: turn }, { limits: context.runLimits, spent: run })
 }

@@ -64,19 +64,22 @@ export function findReached(scope: LimitScope, limits: Limits | undefined, spent
   return undefined
 }
 
-/** What is left of the tokens and dollars of all limits: the least of each. `undefined`: there is no limit. */
+/** What is left of all limits but time, which passes by itself. `undefined`: there is no limit. */
+export type Remaining = Pick<Limits, 'steps' | 'tokens' | 'costUsd'>
+
+/** The least of each that is left. */
 export function toRemaining(
   turn: { readonly limits: Limits | undefined; readonly spent: Spent },
   run: { readonly limits: Limits | undefined; readonly spent: Spent },
-): Pick<Limits, 'tokens' | 'costUsd'> {
-  const least = (limit: 'tokens' | 'costUsd'): number | undefined => {
+): Remaining {
+  const least = (limit: keyof Remaining): number | undefined => {
     const left = [turn, run].flatMap(({ limits, spent }) => {
       const max = limits?.[limit]
       return max === undefined ? [] : [Math.max(0, max - spent[limit])]
     })
     return left.length === 0 ? undefined : Math.min(...left)
   }
-  return { tokens: least('tokens'), costUsd: least('costUsd') }
+  return { steps: least('steps'), tokens: least('tokens'), costUsd: least('costUsd') }
 }
 
 /** What two grants come to together. */

@@ -6,7 +6,7 @@ import { type LedgerState, toOwnerId } from './ledger-state.ts'
 import type { LogLine } from './log-line.ts'
 import { isMachineEvent, toMachineLine } from './machine-lines.ts'
 import { toDuration } from './quantity.ts'
-import { MAX_LABEL, toRunLabel } from './run-label.ts'
+import { MAX_LABEL, toChildLabel, toRunLabel } from './run-label.ts'
 import { toSafeText } from './safe-text.ts'
 import { toCallParts, toList, toReceiptLines, toSavedText, toSpendParts } from './spend-text.ts'
 import { cutText, keepTogether } from './text-width.ts'
@@ -47,6 +47,8 @@ const NO_PLACE = { level: 0, name: '' } as const
 function toPlace(state: LedgerState, ownerId: string, checkpoint: string): { level: 0 | 1; name: string } {
   const owner = state.runs.get(ownerId)
   const name = toSafeText(checkpoint)
+  const child = toChildLabel(ownerId)
+  if (child !== undefined) return { level: 1, name: child }
   if (owner?.kind !== 'flow') return { level: 0, name: ownerId.endsWith('/main') ? name : `${toRunLabel(ownerId)} › ${name}` }
   const flows = [...state.runs.values()].filter((run) => run.kind === 'flow' && run.status === 'running')
   return { level: 1, name: flows.length > 1 ? `${toRunLabel(ownerId)} › ${name}` : name }

@@ -46,8 +46,8 @@ export interface ChildAgents {
   ask(request: ChildRequest): Promise<ChildTurn>
   /** How many agents a run is below one that no agent works for: 0 for that. */
   depthOf(runId: string): Promise<number>
-  /** Resolves when none is in memory. Never rejects. */
-  settled(): Promise<void>
+  /** Resolves when none is in memory, or none of those below a run. Never rejects. */
+  settled(runId?: string): Promise<void>
 }
 
 export function createChildAgents(toServices: () => Services): ChildAgents {
@@ -59,6 +59,7 @@ export function createChildAgents(toServices: () => Services): ChildAgents {
     const { agent, signal, runId } = request
     const { name } = agent.profile
     const what = `Agent \`${name}\` of run \`${runId}\``
+    const isCancelled = (await loadHead(services.store, id))?.status === 'cancelled'
     const { suspending, cancelling, release } = split(signal)
     const conversation = await openConversation(services, id, name, 'agent', runId).catch((error: unknown) => {
       release()
@@ -68,6 +69,7 @@ export function createChildAgents(toServices: () => Services): ChildAgents {
       return await execute(services, conversation, request, {
         ending: AbortSignal.any([suspending, services.closing]),
         cancelling,
+        isCancelled,
       })
     } catch (error) {
       if (!cancelling.aborted) throw error
@@ -103,8 +105,10 @@ export function createChildAgents(toServices: () => Services): ChildAgents {
       for (let id: string | undefined = runId; id !== undefined; depth++) id = await findParent(store, id)
       return depth - 1
     },
-    async settled() {
-      while (open.size > 0) await Promise.all(open.values())
+    async settled(runId) {
+      const below = (): Promise<unknown>[] =>
+        [...open].flatMap(([id, over]) => (runId === undefined || id.startsWith(`${runId}/`) ? [over] : []))
+      for (let left = below(); left.length > 0; left = below()) await Promise.all(left)
     },
   }
 }
@@ -113,7 +117,11 @@ async function execute(
   { emit }: Services,
   conversation: Conversation,
   { agent, prompt, remaining }: ChildRequest,
-  { ending, cancelling }: { readonly ending: AbortSignal; readonly cancelling: AbortSignal },
+  {
+    ending,
+    cancelling,
+    isCancelled,
+  }: { readonly ending: AbortSignal; readonly cancelling: AbortSignal; readonly isCancelled: boolean },
 ): Promise<ChildTurn> {
   const { name } = agent.profile
   const fingerprint = toTurnFingerprint(agent, prompt)
@@ -121,6 +129,16 @@ async function execute(
   // A deploy does not make it another agent; another prompt is one of a call that was made in its place.
   const changed = recorded === undefined ? [] : compareFingerprints(recorded.fingerprint, fingerprint)
   const isOther = changed.includes('prompt')
+  if (recorded !== undefined && !isOther && isCancelled) {
+    const error = new PerdureError(
+      'RUN_CANCELLED',
+      `The run \`${conversation.id}\` was cancelled while no process executed it.`,
+      {
+        details: { run: conversation.id },
+      },
+    )
+    return { outcome: { error }, spend: recorded.spend, paid: NO_SPEND }
+  }
   if (recorded !== undefined && !isOther && isOver(recorded)) {
     const { status, spend } = recorded
     const reused = { type: 'checkpoint.reused', runId: conversation.id, checkpoint: name, kind: 'turn', reused: spend } as const
@@ -167,6 +185,7 @@ function split(signal: AbortSignal): {
 } {
   const [suspend, cancel] = [new AbortController(), new AbortController()]
   const onAbort = (): void => (isSuspension(signal) ? suspend : cancel).abort(signal.reason)
+  if (signal.aborted) onAbort()
   signal.addEventListener('abort', onAbort, { once: true })
   return {
     suspending: suspend.signal,

@@ -1,7 +1,7 @@
-import { isPerdureError, PerdureError } from '../errors.ts'
-import { headsWithin, toRunId } from '../persistence/keys.ts'
+import { PerdureError } from '../errors.ts'
 import { loadHead, openRunLog, type RunLog } from '../persistence/run-log.ts'
 import { FlowHead } from './attempt.ts'
+import { cancelConversations } from './child-cancel.ts'
 import type { FlowInboxes } from './flow-inbox.ts'
 import { createReceiptBook } from './receipt.ts'
 import { parseRecorded } from './recorded.ts'
@@ -67,37 +67,12 @@ export async function cancelFlow(
 
 /** Records that a flow was cancelled, which nobody executes any more. Its conversations first: whoever reads that it is cancelled finds them stopped. */
 export async function recordCancellation(services: Services, log: RunLog, error: PerdureError): Promise<void> {
-  const { store, now } = services
-  for await (const [key] of store.entries(headsWithin(log.id))) {
-    const conversation = await openReadable(services, toRunId(key))
-    if (conversation === undefined || !isOf(log.id, conversation)) continue
-    await services.files?.remove(conversation.id) // commands that outlived their process
-    const withdrawn = await withdrawQuestions(services, conversation, error)
-    if (conversation.head.status !== 'running' && withdrawn === 0) continue
-    conversation.update({ status: 'cancelled' })
-    await conversation.commit()
-  }
+  const { now } = services
+  await cancelConversations(services, log.id, error)
   await withdrawQuestions(services, log, error)
   const { reason } = error.details
   const head = parseRecorded(FlowHead, log.head.data, log.id, 'head')
   const data: FlowHead = { ...head, reason: typeof reason === 'string' ? reason : undefined }
   log.update({ status: 'cancelled', endedAt: now(), data })
   await log.commit()
-}
-
-/** A damaged run is none that could be stopped: it is in nobody's way. */
-async function openReadable(services: Services, id: string): Promise<RunLog | undefined> {
-  try {
-    return await openRunLog(services, id)
-  } catch (error) {
-    if (isPerdureError(error, 'RUN_CORRUPT')) return undefined
-    throw error
-  }
-}
-
-/** Whether it is a conversation of that flow. */
-function isOf(flow: string, { head: { kind, id, name, data } }: RunLog): boolean {
-  if (kind !== 'agent' || typeof data !== 'object' || data === null) return false
-  if ('parent' in data && data.parent !== undefined) return data.parent === flow
-  return 'owner' in data && data.owner === 'flow' && id === `${flow}/${name}`
 }

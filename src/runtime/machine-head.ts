@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Head } from '../persistence/run-log.ts'
 import { parseRecorded } from './recorded.ts'
+import { Spend } from './spend.ts'
 
 /** What the head of a machine's run holds besides what all heads do. */
 const HeadData = z.object({
@@ -11,6 +12,8 @@ const HeadData = z.object({
   error: z.unknown().optional(),
   /** Why it was cancelled. */
   reason: z.string().optional(),
+  /** What its calls have cost in all. Without: it has made none. */
+  spend: Spend.optional(),
   /** Why it is incompatible: what its machine no longer has. */
   missing: z.array(z.string()).optional(),
 })

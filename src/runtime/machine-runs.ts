@@ -3,6 +3,7 @@ import { isPerdureError, PerdureError } from '../errors.ts'
 import { eventKey, inboxRange } from '../persistence/keys.ts'
 import { isBeingDeleted } from '../persistence/run-deletion.ts'
 import { createRunLog, type Head, loadHead, openRunLog, type RunLog } from '../persistence/run-log.ts'
+import { cancelConversations } from './child-cancel.ts'
 import { type ActorRecord, loadSteps } from './durable-actor.ts'
 import { toHash } from './fingerprint.ts'
 import { createIdle, type IdlePolicy } from './idle.ts'
@@ -16,6 +17,7 @@ import { toRecordedError } from './recorded-error.ts'
 import { restoreActor } from './restore.ts'
 import { assertMachine, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
+import { toAborted } from './turn.ts'
 import type { Watchers } from './watchers.ts'
 import { withdrawQuestions } from './withdrawal.ts'
 
@@ -323,6 +325,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       return inTurn(id, async () => {
         const current = inMemory.get(id)
         if (current !== undefined) throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is being used. Delete it again.`)
+        if (activation !== undefined) await services.agents.settled(id) // they are on their way out with it
         const release = services.claims.claim(id)
         try {
           return await eraseRecords(id)
@@ -364,6 +367,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         if (log.head.endedAt !== undefined) throw toEnded(id)
         const release = services.claims.claim(id)
         try {
+          await cancelConversations(services, id, toAborted(`Run \`${id}\``, undefined))
           await recordEnd(log, { status: 'cancelled', data: reason === undefined ? {} : { reason } })
         } finally {
           release()

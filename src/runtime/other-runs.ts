@@ -1,6 +1,7 @@
 import type { EventObject } from 'xstate'
 import { isPerdureError } from '../errors.ts'
 import { loadHead, openRunLog } from '../persistence/run-log.ts'
+import { cancelConversations } from './child-cancel.ts'
 import { toEnded, toNotFound } from './run-errors.ts'
 import { sendToTurn } from './running-turns.ts'
 import type { Services } from './services.ts'
@@ -35,7 +36,9 @@ export function createOtherRuns({ services, isFlowRunning, sendToFlow, cancelFlo
       if (log === undefined) throw toNotFound(runId)
       if (log.head.status !== 'running') throw toEnded(runId)
       await services.files?.remove(runId)
-      await withdrawQuestions(services, log, toAborted(`Run \`${runId}\``, undefined))
+      const error = toAborted(`Run \`${runId}\``, undefined)
+      await cancelConversations(services, runId, error)
+      await withdrawQuestions(services, log, error)
       log.update({ status: 'cancelled' })
       await log.commit()
     })

@@ -17,7 +17,9 @@ import { tell } from './listener.ts'
 import { MACHINE, readMachineHead } from './machine-head.ts'
 import type { MachineRuns } from './machine-runs.ts'
 import type { OtherRuns } from './other-runs.ts'
+import { readRunSpend } from './run-spend.ts'
 import type { Services } from './services.ts'
+import type { Spend } from './spend.ts'
 import { listSteps, type StepInfo } from './step-list.ts'
 import { type StreamChunk, type StreamOptions, streamRun } from './stream.ts'
 import type { RunEnd, Watcher, Watchers } from './watchers.ts'
@@ -95,6 +97,11 @@ export interface Run<TMachine extends AnyStateMachine = AnyStateMachine> {
    * Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`, `ABORTED` by its signal, `STORE_CLOSED` when the runtime closes; a `TypeError` for an offset that is none.
    */
   stream(options?: StreamOptions): AsyncIterable<StreamChunk>
+  /**
+   * What the calls of the run have cost in all, whenever they were paid, as it is on disk: with the turns of a flow, and with the agents that work for a call as soon as
+   * that has settled. Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`.
+   */
+  spend(): Promise<Spend>
   /** The steps of the run by key, as its journal has them: each happened, did not happen, or is in doubt. Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`. */
   steps(): AsyncIterable<StepInfo>
   /**
@@ -281,6 +288,10 @@ export function toRun<TMachine extends AnyStateMachine>(
     stream(options) {
       assertOpen()
       return streamRun(services, id, options)
+    },
+    async spend() {
+      assertOpen()
+      return readRunSpend(services.store, id)
     },
     steps() {
       assertOpen()

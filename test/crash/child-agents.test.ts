@@ -98,7 +98,11 @@ describe('a tree of three agents whose process is killed', { concurrency: 3 }, (
           const args = name === 'worker' ? { line: 'one' } : { prompt: 'Write it.' }
           return { toolCalls: [{ name: tools[name], arguments: args }] }
         }
-        const dies = { boss: 'when the parent has the answer', lead: 'in the model call of the child', worker: 'in the model call of the grandchild' }
+        const dies = {
+          boss: 'when the parent has the answer',
+          lead: 'in the model call of the child',
+          worker: 'in the model call of the grandchild',
+        }
         return isFirst && dies[name] === moment ? { fault: 'hang' } : { text: `${name}: ${last.content}` }
       },
     })

@@ -5,7 +5,7 @@
 import { appendFileSync, writeSync } from 'node:fs'
 import { type Agent, buildAgent, openRuntime, type RuntimeEvent, type Tool, tool } from 'perdure'
 import { scriptedModel } from 'perdure/testing'
-import { setup } from 'xstate'
+import { assign, setup } from 'xstate'
 import { z } from 'zod'
 import type { ChildAppReport, ChildMoment } from './child-app-moments.ts'
 
@@ -52,29 +52,37 @@ const write = tool({
   },
 })
 const build = (name: string, own: Tool): Agent =>
-  buildAgent(
-    { name, systemPrompt: `You are ${name}.`, model: 'gpt-5-mini', allowedTools: [own.name] },
-    { baseUrl, tools: [own], prices: { 'gpt-5-mini': { inputPerMillion: 1, outputPerMillion: 1 } } },
-  )
+  buildAgent({ name, systemPrompt: `You are ${name}.`, model: 'gpt-5-mini', allowedTools: [own.name] }, { baseUrl, tools: [own] })
 const worker = build('worker', write)
 const lead = build('lead', worker.asTool({ description: 'Writes lines' }))
 const boss = build('boss', lead.asTool({ description: 'Has lines written' }))
 
-const machine = setup({ actors: { boss: boss.machine } }).createMachine({
+const machine = setup({
+  types: { context: {} as { readonly said: string }, output: {} as string },
+  actors: { boss: boss.machine },
+}).createMachine({
   id: 'office',
+  context: { said: '' },
   initial: 'working',
   states: {
-    working: { invoke: { id: 'boss', src: 'boss', input: { prompt: 'Write it.' }, onDone: 'done' } },
+    working: {
+      invoke: {
+        id: 'boss',
+        src: 'boss',
+        input: { prompt: 'Write it.' },
+        onDone: { target: 'done', actions: assign({ said: ({ event }) => event.output.output }) },
+      },
+    },
     done: { type: 'final' },
   },
-  output: ({ event }) => (event as { readonly output?: { readonly output: string } }).output?.output, // of the agent that was done
+  output: ({ context }) => context.said,
 })
 await using runtime = await openRuntime({ directory, machines: [machine], log: 'silent', autoResume: false, onEvent })
 let said: string
 let spent: ChildAppReport['spent']
 if (owner === 'machine') {
   const run = await runtime.start(machine, { id: 'office' })
-  said = String(await run.done())
+  said = (await run.done()) ?? ''
   const { modelCalls, toolCalls } = await run.spend()
   spent = { modelCalls, toolCalls }
 } else {

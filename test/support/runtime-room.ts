@@ -3,12 +3,12 @@ import type { ModelRequest } from 'perdure'
 import {
   type Agent,
   buildAgent,
-  type Clock,
   type Model,
   openRuntime,
   type Profile,
   type Runtime,
   type RuntimeEvent,
+  type RuntimeOptions,
   type Tool,
   tool,
 } from 'perdure'
@@ -24,7 +24,7 @@ export interface RecordedRuntime extends Runtime {
 export interface RuntimeRoom {
   readonly room: TempRoom
   /** Opens a runtime; without a directory in a new one. Closed at the latest when the room is. */
-  open(directory?: string, options?: { readonly clock?: Clock }): Promise<RecordedRuntime>
+  open(directory?: string, options?: Pick<RuntimeOptions, 'clock' | 'machines' | 'autoResume'>): Promise<RecordedRuntime>
   remove(): Promise<void>
 }
 
