@@ -26,7 +26,7 @@ export const approvalActor = (call: ToolCall): string => `approval.${call.id}`
 /** The id of the call that the actor `call.<id>` or `approval.<id>` is for. */
 export const toCallId = (actorId: string): string => actorId.slice(actorId.indexOf('.') + 1)
 
-export const lastMessage = (context: AgentContext): Message | undefined => context.messages.at(-1)
+const lastMessage = (context: AgentContext): Message | undefined => context.messages.at(-1)
 
 /** The tool calls that the newest answer asks for. */
 export function openCalls(context: AgentContext): readonly ToolCall[] {

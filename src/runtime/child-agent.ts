@@ -14,7 +14,7 @@ import { toAborted } from './turn.ts'
 import type { RecordedTurn } from './turn-record.ts'
 
 /** What an agent is asked by a call that it works for. */
-export interface ChildRequest {
+interface ChildRequest {
   readonly agent: Agent<unknown>
   readonly prompt: string
   /** The run that the call belongs to, and the key of its step there. */

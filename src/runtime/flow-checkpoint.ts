@@ -9,7 +9,7 @@ import type { Services } from './services.ts'
 import { NO_SPEND, type Spend, toSpend } from './spend.ts'
 
 /** A checkpoint that a flow asks for, with what is recorded of it. Its place in the order of asking is taken. */
-export interface AskedCheckpoint<TData extends Standing> extends Checkpoint {
+interface AskedCheckpoint<TData extends Standing> extends Checkpoint {
   readonly kind: string
   readonly branch: Branch
   /** The generation that it must be up to date with: as of when it was asked for, not of when it settles. */

@@ -37,7 +37,7 @@ export interface FlowInbox extends Mailbox {
 }
 
 /** Whether a flow takes no more events. */
-export const isOver = ({ status }: Head): boolean => status === 'completed' || status === 'cancelled'
+const isOver = ({ status }: Head): boolean => status === 'completed' || status === 'cancelled'
 
 type Room = Pick<Services, 'store' | 'committer' | 'now' | 'nextMessage' | 'emit'>
 

@@ -4,7 +4,7 @@ import type { Store } from '../persistence/store.ts'
 import { type Message, readMessage } from './message.ts'
 
 /** Somebody who waits for an event of a run. */
-export interface Waiter {
+interface Waiter {
   readonly type: string
   /** Whether it is what is waited for, besides being of that type. */
   readonly accepts: (message: Message) => boolean | Promise<boolean>

@@ -42,7 +42,7 @@ export interface Questions {
   readonly onReleased: () => void
 }
 
-export interface AskedStep {
+interface AskedStep {
   /** Names the question within its run. */
   readonly key: string
   readonly name: string
@@ -62,7 +62,7 @@ export const QuestionData = z.looseObject({
   refused: z.string().optional(),
 })
 
-export const questionKinds: readonly QuestionKind[] = ['approval', 'question', 'doubt', 'limit']
+const questionKinds: readonly QuestionKind[] = ['approval', 'question', 'doubt', 'limit']
 export const isQuestion = ({ kind }: StepRecord): boolean => (questionKinds as readonly string[]).includes(kind)
 
 interface OpenQuestion {

@@ -2,7 +2,7 @@ import { PerdureError } from '../errors.ts'
 import type { AgentEvent } from '../machines/agent.ts'
 
 /** A turn of a conversation that is under way in this process. */
-export interface RunningTurn {
+interface RunningTurn {
   /** Hands the machine an event. On disk, with what it led to, when the promise resolves. */
   send(event: AgentEvent): Promise<void>
   /** Ends the turn as aborted, and resolves when that is on disk. */

@@ -19,7 +19,7 @@ export interface DoubtResult<T> {
 }
 
 /** What a person may say about a step in doubt. */
-export type DoubtAnswer = { readonly result: unknown } | { readonly error: string } | { readonly retry: true }
+type DoubtAnswer = { readonly result: unknown } | { readonly error: string } | { readonly retry: true }
 
 const Answer = z.union([
   z.strictObject({ result: z.unknown() }),

@@ -73,9 +73,13 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
     let record: StepRecord = { kind, name, status: 'intended', attempt: known?.attempt ?? 0, startedAt: now(), data }
     let doubted = known?.doubted ?? 0
     let resolution: DoubtResolution | undefined
-    /** What agents that work for it had cost before this process, and what of that was counted when it was ended. */
+    /** What agents that work for it had cost before. */
     let reused = NO_SPEND
-    const counted = known?.aborted === true ? toChildSpend(known) : NO_SPEND
+    /** What of that was counted when the call was ended. */
+    const toCounted = (): Spend => {
+      const ended = [log.step(step.key), known].find((one) => one?.aborted === true)
+      return ended === undefined ? NO_SPEND : toChildSpend(ended)
+    }
     /** Of the attempt before this one. */
     let lastError: Error | undefined
 
@@ -117,6 +121,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
     /** P5: the transition happens now, before the commit is cut. */
     const settleWith = async (outcome: StepOutcome<T>): Promise<void> => {
       const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
+      const counted = toCounted()
       const cost = subtractSpend(toSpend({ ...ended, ...outcome }), counted)
       const before = subtractSpend(reused, counted)
       const spent = subtractSpend(cost, before)
@@ -135,6 +140,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       const current = await log.loadStep(step.key)
       if (isOver || current?.status !== 'intended' || current.attempt !== record.attempt) return
       const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
+      const counted = toCounted()
       const settled = putOutcome(log, step.key, outcome.status === 'error' ? { ...ended, aborted } : ended, outcome)
       const spent = subtractSpend(toSpend({ ...ended, ...settled }), counted)
       const error = settled.status === 'error' ? { error: settled.error } : {}

@@ -32,7 +32,7 @@ export interface StreamHooks {
   nextEpoch(): number
 }
 
-export interface StreamListener {
+interface StreamListener {
   readonly onChange: (call: RunningCall) => void
   readonly onEnd: () => void
 }
@@ -100,7 +100,7 @@ export function createStreams(): StreamHooks {
   }
 }
 
-export const isWithin = (run: string, outer: string): boolean => run === outer || run.startsWith(`${outer}/`)
+const isWithin = (run: string, outer: string): boolean => run === outer || run.startsWith(`${outer}/`)
 
 /** A run and those that it may be within. */
 function* withOuter(run: string): Iterable<string> {

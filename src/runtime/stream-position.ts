@@ -13,7 +13,7 @@ export interface GivenAgent {
 }
 
 /** What one subscriber was given of a call that is no model call, until it has settled. */
-export interface GivenOther {
+interface GivenOther {
   readonly runId: string
   readonly key: string
   readonly given: GivenCall

@@ -99,6 +99,37 @@ describe('an agent that works for a call', () => {
     assert.equal(modelCalls, 2)
   })
 
+  for (const when of ['at once', 'when that has ended'])
+    test(`goes on when its parent is aborted and tries again, and counts once: ${when}`, async () => {
+      const begun = Promise.withResolvers<void>()
+      let isHeld = true
+      const { note, notes } = noteTool((text, signal) => {
+        if (text !== 'go 2' || !isHeld) return
+        begun.resolve()
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      })
+      const model = scriptedModel(noteRounds(2))
+      const worker = testAgent(model, { name: 'worker' }, [note])
+      const boss = testAgent(delegate({ name: 'worker', prompt: 'go' }), { name: 'boss' }, [worker.asTool({ description: '' })])
+      const runtime = await room.open(undefined, { machines: [boss.machine] })
+      const run = await runtime.start(boss.machine, { id: 'b' })
+      const ended = new Promise<void>((resolve) =>
+        runtime.subscribe((event) => {
+          if (event.type === 'call.settled' && event.runId === 'b' && event.kind === 'tool') resolve()
+        }),
+      )
+      await run.send({ type: 'prompt', text: 'go' })
+      await begun.promise
+      await run.send({ type: 'abort' })
+      isHeld = false
+      if (when !== 'at once') await ended
+      await run.send({ type: 'retry' })
+      const { context } = await run.waitFor('ready')
+      assert.equal(context.messages.at(-1)?.content, 'noted go 1, noted go 2')
+      assert.deepEqual([notes, model.calls], [['go 1', 'go 2', 'go 2'], 3])
+      assert.equal((await run.spend()).modelCalls, 5)
+    })
+
   test('that a person cancels is a result that its parent is told of', async () => {
     const runtime = await room.open()
     const { note } = noteTool(() => forever)

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const limitBytes = 600_000
+const limitBytes = 900_000
 
 interface Packed {
   readonly filename: string
@@ -70,7 +70,7 @@ const compilerOptions = {
   typeRoots: [join(root, 'node_modules/@types')],
 }
 
-test('the packed package works in an empty project, for TypeScript and CommonJS', { timeout: 600_000 }, async (t) => {
+test('the packed package works in an empty project, for TypeScript and CommonJS', { timeout: 900_000 }, async (t) => {
   const project = await mkdtemp(join(tmpdir(), 'perdure-package-'))
   t.after(() => rm(project, { recursive: true, force: true }))
   const npm = (...args: readonly string[]) => run(args[0] === 'pack' ? root : project, 'npm', ...args)
