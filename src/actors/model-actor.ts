@@ -56,7 +56,8 @@ export function fromModel(model: Model, base: Omit<ModelRequest, 'messages' | 'o
       })
       return answer === undefined ? undefined : parseModelAnswer(base.model, answer)
     } catch (error) {
-      throw watch.reached !== undefined && !context.signal.aborted ? watch.reached : error
+      const reached = context.signal.aborted ? undefined : await watch.toError()
+      throw reached ?? error
     }
   }
 

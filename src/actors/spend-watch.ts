@@ -14,6 +14,8 @@ export interface SpendWatch {
   restart(): void
   /** The limit that was reached, with the estimate of what was used. */
   readonly reached: PerdureError | undefined
+  /** The same, with what it cost as far as that is known: nobody waits for a price while an answer streams. */
+  toError(): Promise<PerdureError | undefined>
 }
 
 /** Calls `onReached` once, as soon as the answer uses more than what is left. */
@@ -24,7 +26,7 @@ export function watchSpend(
   onReached: () => void,
 ): SpendWatch {
   if (remaining === undefined || (remaining.tokens === undefined && remaining.costUsd === undefined))
-    return { add() {}, restart() {}, reached: undefined }
+    return { add() {}, restart() {}, reached: undefined, toError: async () => undefined }
   const input = estimateInputTokens(request)
   let requests = 1
   let characters = 0
@@ -45,8 +47,9 @@ export function watchSpend(
     })
     onReached()
   }
+  const toCost = async (): Promise<number | undefined> => model.costOf?.(toUsage(), request.model)
   const price = async (max: number): Promise<void> => {
-    const costUsd = await model.costOf?.(toUsage(), request.model)
+    const costUsd = await toCost()
     if (costUsd !== undefined && costUsd > max) reach('costUsd', max, costUsd, costUsd)
   }
   const check = (): void => {
@@ -68,6 +71,11 @@ export function watchSpend(
     },
     get reached() {
       return reached
+    },
+    async toError() {
+      if (reached === undefined || reached.details.costUsd !== undefined) return reached
+      const costUsd = await toCost().catch(() => undefined)
+      return new PerdureError('LIMIT_REACHED', reached.message, { details: { ...reached.details, costUsd } })
     },
   }
 }

@@ -4,6 +4,7 @@ import type { AssistantMessage, Message, Spent, ToolCall, ToolMessage, UserMessa
 import {
   addSpent,
   findReached,
+  type LimitScope,
   type Limits,
   NOTHING_SPENT,
   type ReachedLimit,
@@ -34,14 +35,18 @@ export function openCalls(context: AgentContext): readonly ToolCall[] {
   return last?.role === 'assistant' ? last.toolCalls : []
 }
 
+/** Ids of calls may be any text, also one that every object has: `constructor`. */
+export const readOwn = <T>(record: Readonly<Record<string, T>> | undefined, id: string): T | undefined =>
+  record !== undefined && Object.hasOwn(record, id) ? record[id] : undefined
+
 /**
  * The conversation as a new prompt finds it. Every call needs a result before it can go on: one that has none after a failed turn
- * is given one that says so.
+ * is given one that says so. Messages that did not come to join it come last.
  */
 export function readHistory(context: AgentContext): readonly Message[] {
   const results = openCalls(context).map(
     ({ id, name }): ToolMessage =>
-      (Object.hasOwn(context.results, id) ? context.results[id] : undefined) ?? {
+      readOwn(context.results, id) ?? {
         role: 'tool',
         callId: id,
         name,
@@ -49,7 +54,7 @@ export function readHistory(context: AgentContext): readonly Message[] {
         isError: true,
       },
   )
-  return [...context.messages, ...results]
+  return [...context.messages, ...results, ...(context.steering ?? []).map(toUserMessage)]
 }
 
 export const modelKey = (context: AgentContext): string => `call/${context.turnKey}/m${String(context.step).padStart(3, '0')}`
@@ -87,6 +92,9 @@ export function readReached(context: AgentContext): ReachedLimit | undefined {
   )
 }
 
+export const readTimeLimit = ({ limits, runLimits }: AgentContext, scope: LimitScope): number | undefined =>
+  (scope === 'run' ? runLimits : limits)?.wallTimeMs
+
 export const isCostUnknown = (context: AgentContext): boolean => {
   const { turn, run } = spentOf(context)
   return (
@@ -119,6 +127,7 @@ export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentC
     turn: context.turn + 1,
     turnKey: prompt.key ?? String(context.turn + 1).padStart(6, '0'),
     turnStart: history.length,
+    steering: [],
     step: 0,
     results: {},
     calls: {},

@@ -1,4 +1,14 @@
-import { assign, enqueueActions, fromPromise, type NonReducibleUnknown, type PromiseActorLogic, setup, stopChild } from 'xstate'
+import {
+  and,
+  assign,
+  enqueueActions,
+  fromPromise,
+  type NonReducibleUnknown,
+  not,
+  type PromiseActorLogic,
+  setup,
+  stopChild,
+} from 'xstate'
 import { PerdureError } from '../errors.ts'
 import type {
   AgentContext,
@@ -28,8 +38,10 @@ import {
   openCalls,
   readAnswer,
   readHistory,
+  readOwn,
   readReached,
   readRemaining,
+  readTimeLimit,
   spend,
   toAgentError,
   toCallId,
@@ -58,6 +70,9 @@ function unprovided<TOutput, TInput extends NonReducibleUnknown>(slot: string): 
 
 /** A guard by name, which XState's types do not know inside of the setup that names it. */
 const toApprovalGuard = (call: ToolCall): never => ({ type: 'needsApproval', params: call }) as never
+
+/** Time that was given more meanwhile is not up. */
+const prolonged = { guard: 'isTimeRaised', actions: 'prolongTime' } as const
 
 const TURN_TIME = 'limit.turn'
 const RUN_TIME = 'limit.run'
@@ -92,6 +107,12 @@ export const agentMachine = setup({
     mayRepair: ({ context }) => (context.repairs ?? 0) < (context.output?.maxRepairs ?? 0),
     isLimited: ({ context }) => readReached(context) !== undefined,
     isCostUnknown: ({ context }) => isCostUnknown(context),
+    /** The limit was raised while its time ran, or is there no more. */
+    isTimeRaised: ({ context, event }) =>
+      event.type === 'limit.time' && (readTimeLimit(context, event.scope) ?? Number.POSITIVE_INFINITY) > event.max,
+    /** There is an answer whose form was not told yet. */
+    isUnchecked: ({ context }) =>
+      context.output !== undefined && readAnswer(context) !== undefined && context.error?.code !== 'OUTPUT_INVALID',
     mayBeExtended: ({ context }) => context.onLimit === 'ask',
     /** Whether a person has to approve the call first. To be provided with the tools. */
     needsApproval: (_, _call: ToolCall) => false,
@@ -118,6 +139,14 @@ export const agentMachine = setup({
       watch(TURN_TIME, 'turn', limits?.wallTimeMs, limits?.wallTimeMs)
       watch(RUN_TIME, 'run', runLimits?.wallTimeMs, runTimeLeftMs)
     }),
+    prolongTime: enqueueActions(({ enqueue, context, event }) => {
+      if (event.type !== 'limit.time') return
+      const { scope } = event
+      const max = readTimeLimit(context, scope)
+      if (max === undefined) return
+      const id = scope === 'run' ? RUN_TIME : TURN_TIME
+      enqueue.raise({ type: 'limit.time', scope, max }, { id, delay: max - event.max })
+    }),
     stopTime: enqueueActions(({ enqueue }) => enqueue.cancel(TURN_TIME)),
     rememberTime: assign(({ event }) => {
       if (event.type !== 'limit.time') return {}
@@ -138,7 +167,7 @@ export const agentMachine = setup({
         ? {}
         : { messages: [...messages, ...steering.map(toUserMessage)], steering: [] },
     ),
-    breakOffCalls: assign(({ context }) => ({ messages: readHistory(context), results: {}, approved: {} })),
+    breakOffCalls: assign(({ context }) => ({ messages: readHistory(context), steering: [], results: {}, approved: {} })),
     countStep: assign({ step: ({ context }) => context.step + 1 }),
     takeBackStep: assign({ step: ({ context }) => context.step - 1 }),
     appendAnswer: assign(({ context }, answer: ModelAnswer) => ({
@@ -160,7 +189,10 @@ export const agentMachine = setup({
     }),
     appendResults: assign({
       // In the order in which the model asked, whatever the order in which they settled.
-      messages: ({ context }) => [...context.messages, ...openCalls(context).flatMap(({ id }) => context.results[id] ?? [])],
+      messages: ({ context }) => [
+        ...context.messages,
+        ...openCalls(context).flatMap(({ id }) => readOwn(context.results, id) ?? []),
+      ],
       results: {},
       calls: {},
       approved: {},
@@ -183,7 +215,7 @@ export const agentMachine = setup({
       }),
     }),
     rememberLimit: assign(({ context }) => {
-      const reached = readReached(context)
+      const reached = readReached(context) ?? context.reached
       return reached === undefined ? {} : { error: toLimitError(reached, context.turn) }
     }),
     rememberUnknownCost: assign({
@@ -209,7 +241,8 @@ export const agentMachine = setup({
       }),
     }),
     countLimit: assign({
-      reached: ({ context }) => readReached(context),
+      // By the estimate of an answer that was cut off it may be a hair's breadth away.
+      reached: ({ context }) => readReached(context) ?? context.reached,
       timesLimited: ({ context }) => (context.timesLimited ?? 0) + 1,
     }),
     extendLimit: enqueueActions(({ enqueue, context }, by: Limits) => {
@@ -218,10 +251,11 @@ export const agentMachine = setup({
         enqueue.assign({ runLimits: raiseLimits(context.runLimits, by), runGranted: addLimits(context.runGranted, by) })
       else enqueue.assign({ limits: raiseLimits(context.limits, by) })
       const timeMs = by.wallTimeMs
-      if (context.reached?.limit === 'wallTimeMs' && scope !== undefined && timeMs !== undefined) {
+      const up = scope === 'run' ? context.runTimeUp : context.turnTimeUp
+      if (up !== undefined && scope !== undefined && timeMs !== undefined) {
         enqueue.assign(scope === 'run' ? { runTimeUp: undefined } : { turnTimeUp: undefined })
         enqueue.raise(
-          { type: 'limit.time', scope, max: (context.reached.max ?? 0) + timeMs },
+          { type: 'limit.time', scope, max: up.max + timeMs },
           { id: scope === 'run' ? RUN_TIME : TURN_TIME, delay: timeMs },
         )
       }
@@ -237,27 +271,27 @@ export const agentMachine = setup({
     startCalls: enqueueActions(({ enqueue, context, check }) => {
       const open = openCalls(context).filter(({ id }) => !Object.hasOwn(context.results, id))
       // What was recorded by a version without `calls` had started all of them at once.
-      const calls = { ...(context.calls ?? Object.fromEntries(open.map(({ id }) => [id, 'running' as const]))) }
-      let running = open.filter(({ id }) => calls[id] === 'running').length
+      const calls = new Map(Object.entries(context.calls ?? Object.fromEntries(open.map(({ id }) => [id, 'running' as const]))))
+      let running = open.filter(({ id }) => calls.get(id) === 'running').length
       for (const call of open) {
         const { id } = call
-        if (calls[id] === 'running') continue
-        const approved = context.approved?.[id]
+        if (calls.get(id) === 'running') continue
+        const approved = readOwn(context.approved, id)
         const key = `${modelKey(context)}/${id}`
         const input: ToolInput = { key, call, remaining: readRemaining(context), isAgain: context.isAgain }
         if (approved === undefined && check(toApprovalGuard(call))) {
-          if (calls[id] === 'approving') continue
-          calls[id] = 'approving'
+          if (calls.get(id) === 'approving') continue
+          calls.set(id, 'approving')
           enqueue.spawnChild('approval', { id: approvalActor(call), input })
         } else if (running < (context.maxParallel ?? DEFAULT_MAX_PARALLEL)) {
           running++
-          calls[id] = 'running'
+          calls.set(id, 'running')
           const isEdited = approved !== undefined && approved !== call.arguments
           const executed = isEdited ? { ...call, arguments: approved, isEdited } : call
           enqueue.spawnChild('tool', { id: callActor(call), input: { ...input, call: executed } })
         }
       }
-      enqueue.assign({ calls })
+      enqueue.assign({ calls: Object.fromEntries(calls) })
     }),
     stopCalls: enqueueActions(({ enqueue, context }) => {
       for (const call of openCalls(context)) {
@@ -301,7 +335,7 @@ export const agentMachine = setup({
         prompt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
         steer: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
         interrupt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
-        'limit.time': { actions: 'rememberTime' },
+        'limit.time': [prolonged, { actions: 'rememberTime' }],
         stop: 'done',
       },
     },
@@ -350,7 +384,7 @@ export const agentMachine = setup({
         // Not the same request again: it keeps its number.
         interrupt: { target: 'continuing', actions: 'steer' },
         abort: { target: 'failed', actions: ['rememberAbort', 'takeBackStep'] },
-        'limit.time': { target: 'limiting', actions: ['rememberTime', 'takeBackStep'] },
+        'limit.time': [prolonged, { target: 'limiting', actions: ['rememberTime', 'takeBackStep'] }],
       },
     },
     deciding: {
@@ -388,7 +422,7 @@ export const agentMachine = setup({
         steer: { target: 'continuing', actions: 'steer' },
         interrupt: { target: 'continuing', actions: 'steer' },
         abort: { target: 'failed', actions: 'rememberAbort' },
-        'limit.time': { actions: 'rememberTime' },
+        'limit.time': [prolonged, { actions: 'rememberTime' }],
       },
     },
     acting: {
@@ -403,7 +437,7 @@ export const agentMachine = setup({
         steer: { actions: 'steer' },
         interrupt: { target: 'continuing', actions: ['breakOffCalls', 'steer'] },
         abort: { target: 'failed', actions: 'rememberAbort' },
-        'limit.time': { target: 'limiting', actions: 'rememberTime' },
+        'limit.time': [prolonged, { target: 'limiting', actions: 'rememberTime' }],
         'xstate.done.actor.call.*': {
           actions: [
             { type: 'collectResult', params: ({ event }) => event.output },
@@ -484,7 +518,7 @@ export const agentMachine = setup({
         steer: { actions: 'steer' },
         interrupt: { actions: ['breakOffCalls', 'steer'] },
         abort: { target: 'failed', actions: 'rememberAbort' },
-        'limit.time': { actions: 'rememberTime' },
+        'limit.time': [prolonged, { actions: 'rememberTime' }],
       },
     },
     failed: {
@@ -498,9 +532,11 @@ export const agentMachine = setup({
         interrupt: { target: 'continuing', actions: ['beginTurn', 'startTime'] },
         retry: [
           { guard: 'resultsMissing', target: 'acting', actions: ['beginRetry', 'startTime'] },
+          // P2: it is there, and paid.
+          { guard: and(['isUnchecked', not('hasSteering')]), target: 'checking', actions: ['beginRetry', 'startTime'] },
           { target: 'continuing', actions: ['beginRetry', 'startTime'] },
         ],
-        'limit.time': { actions: 'rememberTime' },
+        'limit.time': [prolonged, { actions: 'rememberTime' }],
         stop: 'done',
       },
     },
