@@ -22,9 +22,9 @@ export function toRetryDelay(policy: RetryPolicy, random: () => number = Math.ra
   if (typeof policy !== 'object' || policy === null)
     throw toArgumentError('retry', 'an object such as `{ maxAttempts: 3 }`', policy)
   const { maxAttempts = 3, delayMs = 1_000, maxDelayMs = 60_000 } = policy
-  assertCount('retry.maxAttempts', maxAttempts, 1)
-  assertCount('retry.delayMs', delayMs, 0)
-  assertCount('retry.maxDelayMs', maxDelayMs, 0)
+  if (!Number.isInteger(maxAttempts) || maxAttempts < 1) throw toArgumentError('retry.maxAttempts', 'an integer ≥ 1', maxAttempts)
+  assertTime('retry.delayMs', delayMs)
+  assertTime('retry.maxDelayMs', maxDelayMs)
   return (attempt) => {
     if (attempt >= maxAttempts) return undefined
     const wait = Math.min(delayMs * 2 ** (attempt - 1), maxDelayMs)
@@ -32,7 +32,7 @@ export function toRetryDelay(policy: RetryPolicy, random: () => number = Math.ra
   }
 }
 
-function assertCount(name: string, value: unknown, minimum: number): void {
-  if (typeof value === 'number' && Number.isFinite(value) && value >= minimum) return
-  throw toArgumentError(name, `a finite number ≥ ${minimum}`, value)
+function assertTime(name: string, value: unknown): void {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return
+  throw toArgumentError(name, 'a finite number ≥ 0', value)
 }
