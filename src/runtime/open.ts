@@ -1,5 +1,6 @@
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
+import type { Store } from '../persistence/store.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { EventListener } from './events.ts'
 import type { IdlePolicy } from './idle.ts'
@@ -11,9 +12,7 @@ import type { Runtime } from './runtime.ts'
  * Where a runtime is put together from a store, a log and the rooms of this folder. All of it is loaded when the first runtime is opened:
  * importing the package costs little, and an agent that is not durable needs none of it.
  */
-export interface RuntimeOptions {
-  /** The folder on disk. Created if it is not there; must be empty or a store. */
-  readonly directory: string
+export interface RuntimeSettings {
   /**
    * `disk` (default): what resolves survives a power cut. `process`: it survives the death of the process, but what the operating system
    * had not yet written when the machine loses power is lost; faster.
@@ -52,8 +51,26 @@ export interface RuntimeOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Where a runtime keeps its runs (either a `directory` or a `store`), and how it goes about them. */
+export type RuntimeOptions = RuntimeSettings &
+  (
+    | {
+        /** The folder on disk. Created if it is not there; must be empty or a store. */
+        readonly directory: string
+        readonly store?: undefined
+      }
+    | {
+        readonly directory?: undefined
+        /**
+         * An open store instead of a folder: `await openMemoryStore()` for tests, or one of your own that passes `storeContract` of `perdure/testing`. The
+         * runtime closes it. If its `location` is an absolute path, the files of commands are kept there; if not, commands end with the process.
+         */
+        readonly store: Store
+      }
+  )
+
 /**
- * Opens the store in `directory`, or creates it.
+ * Opens the store in `directory`, or creates it; or takes the open `store`.
  *
  * Errors: `STORE_LOCKED` (another process has it open: says which), `STORE_PATH_INVALID`, `STORE_NOT_WRITABLE`, `STORE_FORMAT_NEWER`,
  * `STORE_CORRUPT`, `STORE_FULL`.
@@ -66,10 +83,9 @@ export interface RuntimeOptions {
  * ```
  */
 export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
-  const { directory, signal, durability = 'disk', clock = systemClock, onEvent, machines = [], inspect } = options
+  const { signal, durability = 'disk', clock = systemClock, onEvent, machines = [], inspect } = options
   const { autoResume = true, resumeConcurrency = 32, passivate: { afterMs = 30_000, maxIdle = 1_000 } = {}, retention } = options
-  if (typeof directory !== 'string' || directory === '')
-    throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
+  assertPlace(options)
   if (durability !== 'disk' && durability !== 'process')
     throw new TypeError(`Expected \`durability\` to be 'disk' or 'process', got \`${String(durability)}\` (${typeof durability})`)
   assertCount('resumeConcurrency', resumeConcurrency, 1)
@@ -84,7 +100,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     import('../observe/reporter.ts'),
     import('./runtime.ts'),
   ])
-  const store = await openLevelStore(directory, signal === undefined ? {} : { signal })
+  const store = options.store ?? (await openLevelStore(options.directory ?? '', signal === undefined ? {} : { signal }))
   try {
     await resumeDeletions(store) // before anything can begin anew under the id of a run that is half gone
     return createRuntime({
@@ -104,6 +120,13 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     await store.close() // the machines were refused, or the store cannot be read
     throw error
   }
+}
+
+function assertPlace({ directory, store }: RuntimeOptions): void {
+  if (directory !== undefined && store !== undefined)
+    throw new TypeError('Expected either `directory` or `store`, got both. A store says itself where it is')
+  if (store !== undefined || (typeof directory === 'string' && directory !== '')) return
+  throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
 }
 
 function assertCount(name: string, value: unknown, minimum: number): void {

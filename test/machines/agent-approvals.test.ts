@@ -81,6 +81,13 @@ describe('approvals', () => {
     assert.deepEqual(children(state), ['approval.ok-a'])
   })
 
+  test('an approval ends with its turn, also with one that failed', () => {
+    const failed = play([...asked, approved('ok-a'), callFailed('b')])
+    assert.deepEqual(children([prompt('Next'), answered('', 'ok-a')].reduce(next, failed)), ['approval.ok-a'])
+    const interrupted = play([...asked, approved('ok-a'), interrupt('Stop'), answered('', 'ok-a')])
+    assert.deepEqual(children(interrupted), ['approval.ok-a'])
+  })
+
   test('a question that was not answered is asked again by a retry', () => {
     const state = next(play([...asked, abort]), retry)
     assert.deepEqual(children(state), ['approval.ok-a', 'call.b'])

@@ -1,7 +1,7 @@
 /** The attempts at a step: retries and time limits that outlive the process, cancellation, and a runtime that closes in the middle. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { isSuspension, type Runtime, type RuntimeOptions, type ToolContext, type ToolDefinition, tool } from 'perdure'
+import { isSuspension, type Runtime, type RuntimeSettings, type ToolContext, type ToolDefinition, tool } from 'perdure'
 import { createTestClock, scriptedModel } from 'perdure/testing'
 import { z } from 'zod'
 import { createMachineRoom, type MachineRoom, rejectsWith } from '../support/machine-room.ts'
@@ -34,11 +34,7 @@ describe('a step', () => {
     })
     return testAgent(model, {}, [work])
   }
-  const begin = async (
-    agent: ReturnType<typeof agentOf>,
-    directory = room.directory(),
-    options: Partial<RuntimeOptions> = {},
-  ) => {
+  const begin = async (agent: ReturnType<typeof agentOf>, directory = room.directory(), options: RuntimeSettings = {}) => {
     const runtime = await room.open(directory, [agent.machine], options)
     const run = await runtime.start(agent.machine, { id: 'run', input: { prompt: 'go' } })
     return { runtime, run, directory, output: async () => ((await run.done()) as { output: string }).output }

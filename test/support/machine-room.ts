@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { isPerdureError, openRuntime, type Runtime, type RuntimeEvent, type RuntimeOptions } from 'perdure'
+import { isPerdureError, openRuntime, type Runtime, type RuntimeEvent, type RuntimeOptions, type RuntimeSettings } from 'perdure'
 import { createTempRoom } from './temp-room.ts'
 
 /** An open runtime whose events are kept. */
@@ -9,7 +9,7 @@ export interface MachineRoom {
   /** A directory that is not there yet. */
   directory(): string
   /** Opens a runtime; closed at the latest when the room is. */
-  open(directory: string, machines: RuntimeOptions['machines'], options?: Partial<RuntimeOptions>): Promise<RecordedMachines>
+  open(directory: string, machines: RuntimeOptions['machines'], options?: RuntimeSettings): Promise<RecordedMachines>
   remove(): Promise<void>
 }
 

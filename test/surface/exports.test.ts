@@ -18,6 +18,8 @@ const surface = {
     'fromStep',
     'isPerdureError',
     'isSuspension',
+    'openLevelStore',
+    'openMemoryStore',
     'openRuntime',
     'openaiModel',
     'parseProfile',

@@ -9,6 +9,7 @@ import {
   isPerdureError,
   type Model,
   openaiModel,
+  openMemoryStore,
   openRuntime,
   type PerdureErrorCode,
   type Profile,
@@ -115,6 +116,8 @@ test('a checkpoint is `turn` or `calls`', () => {
 test('a runtime needs a directory and knows its options', async () => {
   // @ts-expect-error no directory
   await assert.rejects(openRuntime({}), TypeError)
+  // @ts-expect-error either of both
+  await assert.rejects(openRuntime({ directory: '.perdure', store: await openMemoryStore() }), TypeError)
   // @ts-expect-error there is no such durability
   compiled(() => openRuntime({ directory: '.perdure', durability: 'none' }))
 })
