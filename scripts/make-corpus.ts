@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { isPerdureError, openRuntime, type Runtime, type RuntimeOptions } from 'perdure'
 import { createTestClock } from 'perdure/testing'
 import { createCorpusAgent, createCorpusFlows } from '../test/support/corpus-agents.ts'
+import { createInFlightAgents, createWaitingFlow } from '../test/support/corpus-in-flight.ts'
 import { type CorpusCode, corpusTime, createCorpusMachines, createParked } from '../test/support/corpus-machines.ts'
 
 const number = process.argv[2] ?? ''
@@ -84,8 +85,36 @@ async function writeAgents(): Promise<void> {
   await Promise.all(cutOff)
 }
 
+async function writeInFlight(): Promise<void> {
+  const { clerk, miser, boss } = createInFlightAgents(code)
+  const runtime = await open('in-flight', [clerk.machine, miser.machine, boss.machine])
+  const waiting = createWaitingFlow(runtime, clerk, code)
+  code.said.length = 0
+  const started = waiting.run(undefined, { id: 'waiting' }).catch((error: unknown) => {
+    if (!isPerdureError(error, 'ABORTED')) throw error
+  })
+  for (const id of ['pay', 'post', 'ask', 'note', 'find', 'call'])
+    await runtime.start(clerk.machine, { id, input: { prompt: id } })
+  await runtime.start(miser.machine, { id: 'miser', input: { prompt: 'greet' } })
+  await runtime.start(boss.machine, { id: 'boss', input: { prompt: 'Ask the clerk.' } })
+  // `note` runs in three: in its own run, under the boss, and in the flow.
+  await until(() => ['posted', 'asked', 'lost', 'called 1', 'first'].every((said) => code.said.includes(said)))
+  await until(() => code.said.filter((said) => said === 'noted 1').length === 3)
+  await runtime.get('waiting').send({ type: 'go', n: 1 }, { id: 'go 1' })
+  let pending = 0
+  while (pending < 3) {
+    pending = 0
+    for await (const _ of runtime.pending()) pending++ // the approval, the limit, the flow's question
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200)) // the time of the next attempt is on disk
+  await runtime.close()
+  await started
+}
+
 try {
   await writeMachines()
+  await writeInFlight()
   await writeAgents()
   for (const name of await readdir(work)) {
     const directory = join(work, name)
