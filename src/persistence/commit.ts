@@ -24,6 +24,8 @@ export interface Committer {
   isPending(participant: Participant): boolean
   /** Resolves when nothing is being written or waiting to be. Never rejects. */
   idle(): Promise<void>
+  /** Aborts when a write has failed, with the error of every commit from then on: what only waits would not hear of it. */
+  readonly failed: AbortSignal
 }
 
 /** How many participants a batch holds at most: enough to share a sync, and few enough that one batch is prepared while another is written. */
@@ -39,6 +41,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
   const writing = new Set<Participant>()
   let running: Promise<void> | undefined
   let failure: PerdureError | undefined
+  const failing = new AbortController()
 
   const toLatched = (error: unknown): PerdureError =>
     new PerdureError(
@@ -52,6 +55,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
       if (operations.length > 0) await store.write(operations, { sync: options.sync })
     } catch (error) {
       failure = isPerdureError(error, 'STORE_FENCED') ? error : toLatched(error)
+      failing.abort(failure)
       throw error
     }
   }
@@ -115,6 +119,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
   }
 
   return {
+    failed: failing.signal,
     commit(participant) {
       let done = waiting.get(participant)
       if (done === undefined) {

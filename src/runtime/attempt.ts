@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isSuspension } from '../actors/suspension.ts'
 import { isPerdureError, PerdureError } from '../errors.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import type { CheckpointReason } from './events.ts'
@@ -104,6 +105,10 @@ export function createAttempt(log: RunLog, head: FlowHead, options: { useRecords
   }
 }
 
-/** The error of what a flow asks for after its signal has aborted. */
-export const toEnding = (run: string, signal: AbortSignal): PerdureError =>
-  isPerdureError(signal.reason, 'RUN_CANCELLED') ? signal.reason : toAborted(`Run \`${run}\``, signal)
+/** The error of what a flow asks for after its signal has aborted: that it was cancelled, or what became of its store, says it best. */
+export function toEnding(run: string, signal: AbortSignal): PerdureError {
+  const { reason } = signal
+  const isSaid =
+    isPerdureError(reason) && reason.code !== 'STORE_CLOSED' && (reason.code === 'RUN_CANCELLED' || isSuspension(signal))
+  return isSaid ? reason : toAborted(`Run \`${run}\``, signal)
+}

@@ -74,7 +74,7 @@ export async function runFlow<TInput, TOutput>(
 
   const ending = new AbortController()
   const given = [cancelling, options.signal].filter((signal) => signal !== undefined)
-  const signal = AbortSignal.any([ending.signal, closing, ...given])
+  const signal = AbortSignal.any([ending.signal, closing, services.committer.failed, ...given])
   const attempt: Attempt = createAttempt(log, head, { useRecords, signal })
   const turns = createFlowTurns(services, attempt, { id, createdAt: log.head.createdAt, limits: options.limits })
   const inbox = inboxes.open(id)
