@@ -58,6 +58,8 @@ export interface AgentContext {
   readonly approved?: Readonly<Record<string, string>> | undefined
   /** Messages that join before the next model request. */
   readonly steering?: readonly string[] | undefined
+  /** What the user said in this turn after its prompt. */
+  readonly said?: readonly string[] | undefined
   /** Prompts of the turns that follow this one. */
   readonly queue?: readonly Prompt[] | undefined
   readonly limits?: Limits | undefined
@@ -92,6 +94,8 @@ export interface Prompt extends TurnLimits {
   readonly text: string
   readonly key?: string | undefined
   readonly output?: OutputFormat | undefined
+  /** What the user said after it, when the turn was begun before and starts over. */
+  readonly said?: readonly string[] | undefined
 }
 
 export type AgentEvent =

@@ -137,7 +137,9 @@ export const agentSetup = setup({
       return { queue: [...(context.queue ?? []), prompt] }
     }),
     steer: assign(({ context, event }) =>
-      event.type === 'steer' || event.type === 'interrupt' ? { steering: [...(context.steering ?? []), event.text] } : {},
+      event.type === 'steer' || event.type === 'interrupt'
+        ? { steering: [...(context.steering ?? []), event.text], said: [...(context.said ?? []), event.text] }
+        : {},
     ),
     joinSteering: assign(({ context: { messages, steering } }) =>
       steering === undefined || steering.length === 0

@@ -123,11 +123,12 @@ export const toUserMessage = (content: string): UserMessage => ({ role: 'user', 
 export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentContext> {
   const history = readHistory(context)
   return {
-    messages: [...history, toUserMessage(prompt.text)],
+    messages: [...history, ...[prompt.text, ...(prompt.said ?? [])].map(toUserMessage)],
     turn: context.turn + 1,
     turnKey: prompt.key ?? String(context.turn + 1).padStart(6, '0'),
     turnStart: history.length,
     steering: [],
+    said: prompt.said ?? [],
     step: 0,
     results: {},
     calls: {},

@@ -74,7 +74,9 @@ export async function startTurn(
     return { activation, event, version: takenUp.version, start: takenUp.start, again: [], lost: NO_SPEND }
   }
   const version = takenUp?.version ?? (recorded?.version ?? 0) + 1
-  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...format, ...limits }
+  // What the user was told to be taken is said again when the turn starts over.
+  const said = again !== undefined && context?.turn === turn ? context.said : undefined
+  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...format, ...limits, said }
   if ((context?.turn ?? 0) === turn - 1) {
     const start = context === undefined ? 0 : readHistory(context).length
     return { activation: await reuse(), event, version, start, again: [], lost: NO_SPEND }

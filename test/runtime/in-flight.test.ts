@@ -96,6 +96,43 @@ describe('work in flight', () => {
     assert.deepEqual(attempts, [1])
   })
 
+  for (const checkpoint of ['turn', 'calls'] as const)
+    test(`what a user said meanwhile is not lost when the process ends (\`${checkpoint}\`)`, async () => {
+      const directory = room.room.path()
+      const began = Promise.withResolvers<void>()
+      let hangs = true
+      const slow = tool({
+        name: 'slow',
+        description: 'Slow',
+        effect: 'none',
+        input: anything,
+        async run() {
+          began.resolve()
+          if (hangs) await new Promise(() => {})
+          return 'done'
+        },
+      })
+      const live = async () => {
+        const runtime = await room.open(directory)
+        const model = scriptedModel(({ messages }) =>
+          messages.some(({ role }) => role === 'tool')
+            ? messages.flatMap(({ role, content }) => (role === 'user' ? content : [])).join(', ')
+            : callOf('slow'),
+        )
+        return { runtime, session: runtime.durable(testAgent(model, {}, [slow]), { checkpoint }).session('s') }
+      }
+      const first = await live()
+      const cut = first.session.run('go').catch(() => {})
+      await began.promise
+      await first.session.steer('and more')
+      await first.runtime.close()
+      await cut
+      hangs = false
+      const second = await live()
+      assert.equal((await second.session.run('go')).output, 'go, and more')
+      assert.equal((await second.session.run('next')).output, 'go, and more, next')
+    })
+
   test('no message joins a turn that has come to its end', async () => {
     const runtime = await room.open()
     const session = runtime.durable(testAgent(scriptedModel((request) => `${lastPrompt(request)}!`))).session('s')
