@@ -2,7 +2,6 @@ import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { toCommandEnv } from './command-env.ts'
-import { recoverExec, runExec } from './exec-run.ts'
 import { type Tool, tool } from './tool.ts'
 import { toArgumentError } from './value-text.ts'
 
@@ -28,6 +27,9 @@ const defaultTimeoutMs = 120_000
 const longestTimeoutMs = 600_000
 const longestTimerMs = 2 ** 31 - 1
 const defaultMaxOutputBytes = 64 * 1024
+
+/** What runs commands is loaded with the first: importing the package costs little. */
+const loadRun = () => import('./exec-run.ts')
 
 /**
  * The built-in tool `exec`: runs a shell command and gives the model its exit code, stdout and stderr as JSON.
@@ -77,9 +79,9 @@ export function execTool(options: ExecOptions = {}): Tool {
         timeoutMs: input.timeoutMs ?? timeoutMs,
         maxOutputBytes,
       } as const
-      return runExec(command, context)
+      return (await loadRun()).runExec(command, context)
     },
-    recover: (context) => recoverExec(context.args.timeoutMs ?? timeoutMs, context),
+    recover: async (context) => (await loadRun()).recoverExec(context.args.timeoutMs ?? timeoutMs, context),
   })
 }
 

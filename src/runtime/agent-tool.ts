@@ -8,7 +8,6 @@ import { isPerdureError } from '../errors.ts'
 import type { Agent } from './agent.ts'
 import { findScope } from './call-scope.ts'
 import type { ChildTurn } from './child-agent.ts'
-import { createPlainConversation } from './plain-conversation.ts'
 import { subtractSpend, toChildSpent } from './spend.ts'
 
 /** How an agent is offered to another. */
@@ -81,6 +80,7 @@ export function toAgentTool(agent: Agent<unknown>, options: AgentToolOptions): T
 const plainDepth = new AsyncLocalStorage<number>()
 
 async function askPlain(agent: Agent<unknown>, prompt: string, { signal, remaining }: ToolContext): Promise<ChildTurn> {
+  const { createPlainConversation } = await import('./plain-conversation.ts')
   const conversation = createPlainConversation(agent.machine, agent.profile, remaining)
   try {
     const { output, spend } = await conversation.run(prompt, { signal })

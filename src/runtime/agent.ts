@@ -13,7 +13,7 @@ import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
 import { type AgentMachine, agentMachine, type TurnLimits } from '../machines/agent.ts'
 import { assertPrompt, toRequest, toTurnLimits } from './agent-request.ts'
 import { type AgentToolOptions, toAgentTool } from './agent-tool.ts'
-import { createPlainConversation, type PlainConversation } from './plain-conversation.ts'
+import type { PlainConversation } from './plain-conversation.ts'
 import { createQueue } from './queue.ts'
 import type { TurnFunction } from './turn.ts'
 import { readTurn, toTurnFunction } from './turn-output.ts'
@@ -96,7 +96,7 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
     run: toTurnFunction((prompt, turnOptions = {}) => {
       const turn = queue(async () => {
         assertPrompt(prompt)
-        conversation ??= createPlainConversation(machine, parsed)
+        conversation ??= (await import('./plain-conversation.ts')).createPlainConversation(machine, parsed)
         return conversation.run(prompt, turnOptions)
       })
       return readTurn(parsed, turnOptions, turn)

@@ -1,8 +1,10 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { ModelRequest, ModelSettings, ToolSchema } from '../actors/model.ts'
+import { parseOutput } from '../actors/output-text.ts'
 import { toStorable } from '../persistence/storable.ts'
 import type { ChangedPart } from './events.ts'
+import type { RecordedTurn } from './turn-record.ts'
 
 /**
  * What a turn was asked, as hashes by part: enough to tell that, and which, part changed. `maxSteps` is left out on purpose: a
@@ -65,4 +67,15 @@ export function toFingerprint(turn: {
 /** The parts in which two turns differ. */
 export function compareFingerprints(recorded: Fingerprint, current: Fingerprint): readonly ChangedPart[] {
   return Fingerprint.keyof().options.filter((part) => recorded[part] !== current[part])
+}
+
+/** The parts in which a turn differs from what is asked: also a recorded answer that does not fit any more differs. Errors: `OUTPUT_INVALID`. */
+export async function findChanges(
+  recorded: RecordedTurn,
+  fingerprint: Fingerprint,
+  output: z.ZodType | undefined,
+): Promise<readonly ChangedPart[]> {
+  const changed = compareFingerprints(recorded.fingerprint, fingerprint)
+  if (changed.length > 0 || output === undefined || recorded.status !== 'ok') return changed
+  return (await parseOutput(output, recorded.output)).ok ? [] : ['output']
 }

@@ -3,13 +3,13 @@ import type { Agent } from './agent.ts'
 import { NO_STANDING } from './attempt.ts'
 import { type CheckpointStrategy, type Conversation, openConversation } from './conversation.ts'
 import { type Session, type SessionTurnOptions, toTurnFingerprint } from './durable-agent.ts'
-import type { Fingerprint } from './fingerprint.ts'
+import { type Fingerprint, findChanges } from './fingerprint.ts'
 import { assertNotWithin, createQueue } from './queue.ts'
 import { sendToTurn } from './running-turns.ts'
 import type { Services } from './services.ts'
 import { streamRun } from './stream.ts'
 import { type TurnResult, toCheckpointName } from './turn.ts'
-import { findChanges, readTurn, toOutput, toTurnFunction } from './turn-output.ts'
+import { readTurn, toOutput, toTurnFunction } from './turn-output.ts'
 
 type AnySessionTurnOptions = SessionTurnOptions<z.ZodType | undefined>
 

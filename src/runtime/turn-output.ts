@@ -2,10 +2,7 @@ import type { z } from 'zod'
 import { parseOutput } from '../actors/output-text.ts'
 import type { ParsedProfile } from '../actors/profile.ts'
 import { PerdureError } from '../errors.ts'
-import type { ChangedPart } from './events.ts'
-import { compareFingerprints, type Fingerprint } from './fingerprint.ts'
 import type { AnyTurnOptions, TurnFunction, TurnResult } from './turn.ts'
-import type { RecordedTurn } from './turn-record.ts'
 
 /** The form of the answer: that of the turn, else that of the profile. */
 export const toOutput = (profile: ParsedProfile, { output }: AnyTurnOptions): z.ZodType | undefined => output ?? profile.output
@@ -35,14 +32,3 @@ export async function readTurn(
 export const toTurnFunction = <Output, Options extends AnyTurnOptions>(
   run: (prompt: string, options?: Omit<Options, 'output'> & Pick<AnyTurnOptions, 'output'>) => Promise<TurnResult<unknown>>,
 ): TurnFunction<Output, Options> => run as TurnFunction<Output, Options> // the answer was parsed with the schema that its type is of
-
-/** The parts in which a turn differs from what is asked: also a recorded answer that does not fit any more differs. Errors: `OUTPUT_INVALID`. */
-export async function findChanges(
-  recorded: RecordedTurn,
-  fingerprint: Fingerprint,
-  output: z.ZodType | undefined,
-): Promise<readonly ChangedPart[]> {
-  const changed = compareFingerprints(recorded.fingerprint, fingerprint)
-  if (changed.length > 0 || output === undefined || recorded.status !== 'ok') return changed
-  return (await parseOutput(output, recorded.output)).ok ? [] : ['output']
-}
