@@ -1,5 +1,6 @@
-import { readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { makeClaim, parseFolderName, readClaim, readResult } from './command-files.ts'
 import { type CommandEnd, followCommand, toRemoved } from './command-follow.ts'
 import { endOrphans } from './command-orphans.ts'
@@ -38,7 +39,7 @@ export async function recoverCommand(directory: string, attempt: number): Promis
     const folder = join(directory, name)
     // A supervisor that still boots finds this claim, or no folder, and gives up.
     if (makeClaim(folder, { state: 'void' })) {
-      await rm(folder, { recursive: true, force: true })
+      await removeTree(folder)
       continue
     }
     const claim = readClaim(folder)
@@ -72,8 +73,22 @@ async function follow(
  */
 export async function removeCommands(directory: string): Promise<void> {
   await Promise.all((await findFolders(directory)).map(endCommand))
-  // A supervisor that still boots may make a file at the same time, once.
-  await rm(directory, { recursive: true, force: true, maxRetries: 5 })
+  await removeTree(directory)
+}
+
+/**
+ * Removes a directory with the folders of commands in it, at once as far as a supervisor that still boots can see: it finds its claim, or no folder, never a folder
+ * without a claim. Nothing happens when there is no such directory.
+ */
+export async function removeTree(directory: string): Promise<void> {
+  const gone = join(dirname(directory), `gone-${randomBytes(8).toString('hex')}`)
+  try {
+    await rename(directory, gone)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+    throw error
+  }
+  await rm(gone, { recursive: true, force: true, maxRetries: 5 })
 }
 
 async function endCommand(folder: string): Promise<void> {

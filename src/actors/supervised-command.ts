@@ -11,7 +11,7 @@ import type { OnOutput } from './output-reader.ts'
 import { readIdentity } from './process-identity.ts'
 import type { SupervisorOrder } from './supervisor.ts'
 
-export { recoverCommand, removeCommands } from './command-recovery.ts'
+export { recoverCommand, removeCommands, removeTree } from './command-recovery.ts'
 
 // A bundler that puts everything into one file leaves the supervisor behind.
 const program = fileURLToPath(new URL(`./supervisor${extname(import.meta.url)}`, import.meta.url))

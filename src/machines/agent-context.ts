@@ -96,6 +96,8 @@ export interface Prompt extends TurnLimits {
   readonly output?: OutputFormat | undefined
   /** What the user said after it, when the turn was begun before and starts over. */
   readonly said?: readonly string[] | undefined
+  /** What all turns before it used, as it is recorded: also in calls that were ended, of which the machine was not told. */
+  readonly spent?: Spent | undefined
 }
 
 export type AgentEvent =

@@ -21,10 +21,10 @@ import {
   callActor,
   DEFAULT_MAX_PARALLEL,
   isCostUnknown,
+  isUnchecked,
   limitTurn,
   modelKey,
   openCalls,
-  readAnswer,
   readHistory,
   readOwn,
   readReached,
@@ -88,8 +88,7 @@ export const agentSetup = setup({
     isTimeRaised: ({ context, event }) =>
       event.type === 'limit.time' && (readTimeLimit(context, event.scope) ?? Number.POSITIVE_INFINITY) > event.max,
     /** There is an answer whose form was not told yet. */
-    isUnchecked: ({ context }) =>
-      context.output !== undefined && readAnswer(context) !== undefined && context.error?.code !== 'OUTPUT_INVALID',
+    isUnchecked: ({ context }) => context.output !== undefined && isUnchecked(context),
     mayBeExtended: ({ context }) => context.onLimit === 'ask',
     /** Whether a person has to approve the call first. To be provided with the tools. */
     needsApproval: (_, _call: ToolCall) => false,

@@ -6,6 +6,7 @@ import {
   findReached,
   type LimitScope,
   type Limits,
+  mostSpent,
   NOTHING_SPENT,
   type ReachedLimit,
   type Remaining,
@@ -64,6 +65,10 @@ export function readAnswer(context: AgentContext): AssistantMessage | undefined 
   const last = lastMessage(context)
   return last?.role === 'assistant' && last.toolCalls.length === 0 ? last : undefined
 }
+
+/** Whether there is an answer whose form was not told yet. A check that failed itself has told nothing; one that did, its issues. */
+export const isUnchecked = (context: AgentContext): boolean =>
+  readAnswer(context) !== undefined && !(context.error?.code === 'OUTPUT_INVALID' && 'issues' in context.error.details)
 
 export const limitKey = (context: AgentContext): string => `call/${context.turnKey}/limit${context.timesLimited ?? 1}`
 
@@ -135,6 +140,7 @@ export function beginTurn(context: AgentContext, prompt: Prompt): Partial<AgentC
     approved: {},
     error: undefined,
     turnSpent: NOTHING_SPENT,
+    runSpent: mostSpent(context.runSpent ?? NOTHING_SPENT, prompt.spent),
     timesLimited: 0,
     output: prompt.output,
     repairs: 0,

@@ -10,7 +10,7 @@ import { addSpent, NOTHING_SPENT } from './limits.ts'
  */
 
 export type * from './agent-context.ts'
-export { readAnswer, readHistory } from './agent-turn.ts'
+export { isUnchecked, readAnswer, readHistory } from './agent-turn.ts'
 
 /** Time that was given more meanwhile is not up. */
 const prolonged = { guard: 'isTimeRaised', actions: 'prolongTime' } as const

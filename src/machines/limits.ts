@@ -33,6 +33,18 @@ export function addSpent(a: Spent, b: Partial<Spent>): Spent {
   }
 }
 
+/** The more of each. */
+export function mostSpent(a: Spent, b: Spent | undefined): Spent {
+  if (b === undefined) return a
+  const { unpricedCalls } = a // of a call that was lost nothing is known: that is no model without a price
+  return {
+    steps: Math.max(a.steps, b.steps),
+    tokens: Math.max(a.tokens, b.tokens),
+    costUsd: Math.max(a.costUsd, b.costUsd),
+    unpricedCalls,
+  }
+}
+
 const toTokens = ({ inputTokens, outputTokens }: Pick<Usage, 'inputTokens' | 'outputTokens'>): number =>
   inputTokens + outputTokens
 

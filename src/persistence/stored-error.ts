@@ -34,6 +34,14 @@ function kindOf(error: Error): string {
   }
   return 'Error'
 }
+
+/** An error of the nearest class of the language. */
+export function toNearestError(error: Error, message: string): Error {
+  const nearest = kinds.get(kindOf(error))?.() ?? new Error()
+  Object.defineProperty(nearest, 'message', { value: message, configurable: true, writable: true })
+  return nearest
+}
+
 const toPrototype = (value: object): object | null => Object.getPrototypeOf(value) as object | null // typed as any
 
 /** `write` makes the storable form of a property's value. */

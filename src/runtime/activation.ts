@@ -19,7 +19,7 @@ interface TurnHandlers {
   readonly onText: (delta: string) => void
   readonly onDoubt: (doubt: ResolvedDoubt) => void
   /** A call has settled, or an attempt at it was billed in vain. */
-  readonly onSpend: (spend: Spend, reused?: Spend) => void
+  readonly onSpend: (spend: Spend, children?: Spend, reused?: Spend) => void
   /** The turn has ended. What is recorded here is on disk together with the machine's new state (P5). */
   readonly onSettled: (context: AgentContext) => void
 }
@@ -56,7 +56,7 @@ export function activate(services: Services, log: RunLog, agent: Agent<unknown>,
     checkpoint: () => turn?.handlers.checkpoint ?? '',
     onText: (delta) => turn?.handlers.onText(delta),
     onDoubt: (doubt) => turn?.handlers.onDoubt(doubt),
-    onSpend: (spend, reused) => turn?.handlers.onSpend(spend, reused),
+    onSpend: (...spend) => turn?.handlers.onSpend(...spend),
     onBroken: breakOff,
   })
   const { actor } = durable

@@ -10,7 +10,7 @@ import { type ParsedProfile, type Profile, parseProfile } from '../actors/profil
 import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
-import { type AgentMachine, agentMachine, type TurnLimits } from '../machines/agent.ts'
+import { type AgentMachine, agentMachine, isUnchecked, type TurnLimits } from '../machines/agent.ts'
 import { assertPrompt, toRequest, toTurnLimits } from './agent-request.ts'
 import { type AgentToolOptions, toAgentTool } from './agent-tool.ts'
 import type { PlainConversation } from './plain-conversation.ts'
@@ -84,6 +84,7 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
       needsApproval: (_, call) => needsApproval(tools, call),
       // The profile's form is the agent's, as its tools are: a run that is taken up after a deploy has the new one.
       hasFormat: ({ context }) => context.output !== undefined || own !== undefined,
+      isUnchecked: ({ context }) => (context.output !== undefined || own !== undefined) && isUnchecked(context),
       mayRepair: ({ context }) => (context.repairs ?? 0) < (context.output?.maxRepairs ?? parsed.maxRepairs),
     },
   })

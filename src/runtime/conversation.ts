@@ -14,7 +14,7 @@ import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { addSpend, NO_SPEND, Spend, subtractSpend, sumSpend } from './spend.ts'
+import { addSpend, countSpend, NO_SPEND, Spend, subtractSpend, sumSpend } from './spend.ts'
 import type { ResolvedDoubt } from './step-host.ts'
 import { type AnyTurnOptions, fromAgentError, toAborted } from './turn.ts'
 import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
@@ -91,6 +91,8 @@ export interface Conversation {
 const HeadData = z.object({
   turns: z.int(),
   spend: Spend,
+  /** What of `spend` agents paid that work for its calls: it is in their heads too. */
+  childSpend: Spend.optional(),
   owner: z.enum(['flow', 'session', 'agent']),
   /** The run that it belongs to, and goes with. */
   parent: z.string().optional(),
@@ -142,6 +144,12 @@ async function open(
     return undefined
   }
 
+  /** Of calls that were ended, and that nobody takes up any more. */
+  const removeFiles = (steps: readonly (readonly [string, StepRecord])[]): void => {
+    for (const [key, { kind, aborted }] of steps)
+      if (kind === 'tool' && aborted === true) services.files?.removeOf(id, key).catch(() => {}) // they go with the run then
+  }
+
   return {
     id,
     name,
@@ -166,7 +174,7 @@ async function open(
       const { turn, checkpoint, reason, signal, ending } = plan
       const what = `Turn \`${checkpoint}\` of run \`${id}\``
       const recorded = await readTurn(turn)
-      const begun = await startTurn(services, log, activation, plan, recorded)
+      const begun = await startTurn(services, log, activation, plan, recorded, head.spend)
       activation = begun.activation
       const assertWanted = (): void => {
         const aborted = [signal, ending].find((other) => other?.aborted)
@@ -242,10 +250,10 @@ async function open(
             output: plan.output,
             onText: (delta) => tell(plan.onText, delta),
             onDoubt: (doubt) => doubts.push(doubt),
-            onSpend(spend, before = NO_SPEND) {
+            onSpend(spend, children = NO_SPEND, before = NO_SPEND) {
               spent = addSpend(spent, subtractSpend(spend, before))
               reused = addSpend(reused, before)
-              head = { ...head, spend: addSpend(head.spend, spend) }
+              head = { ...head, ...countSpend(head, spend, children) }
               log.update({ data: head })
               data = { ...data, spend: addSpend(data.spend, spend) }
               put(end ?? { status: 'intended' }) // P12; a call that was ended may take its time, and the turn stays what it was
@@ -277,6 +285,7 @@ async function open(
         ending.removeEventListener('abort', onEnd)
         services.turns.delete(id)
         over.resolve()
+        if (settled?.status === 'ok') removeFiles(log.steps(callPrefix(turn, version)))
         log.releaseSteps('call/')
         log.releaseSteps('turn/')
         plan.onCost?.({ reused, spent, doubts })

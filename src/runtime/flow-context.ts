@@ -92,7 +92,11 @@ export function createFlowContext(
       inBranch(`The wait for \`${type}\``, (branch) => waits(branch, type, options)) as Promise<never>,
     ask: (text, schema) => inBranch('A question', (branch) => questions(branch, text, schema)),
     // In the order and of the types of the elements.
-    all: (elements) => inBranch('`flow.all`', (branch) => all(branch, elements)) as Promise<never>,
+    all: (elements) => {
+      // Refused or not: what they come to is heard of here, or by nobody.
+      if (Array.isArray(elements)) for (const element of elements) if (element instanceof Promise) unheard(element)
+      return inBranch('`flow.all`', (branch) => all(branch, elements)) as Promise<never>
+    },
   }
   return { context, scope: toScope(attempt.root, outer) }
 }

@@ -1,13 +1,8 @@
-import { z } from 'zod'
 import { type Limits, leastLimits } from '../machines/limits.ts'
 import { headsWithin, toRunId } from '../persistence/keys.ts'
 import { loadHead } from '../persistence/run-log.ts'
-import { parseRecorded } from './recorded.ts'
+import { readOwnSpend } from './run-spend.ts'
 import type { Services } from './services.ts'
-import { Spend } from './spend.ts'
-
-/** What of a conversation's head counts against the limits of its flow. */
-const Head = z.looseObject({ spend: Spend, owner: z.string().optional() })
 
 /** What a turn may use, so that its flow stays within its own limits. */
 export interface TurnAllowance {
@@ -39,11 +34,10 @@ export async function toAllowance(
   const used = { steps: 0, tokens: 0, costUsd: 0 }
   for await (const [key] of store.entries(headsWithin(id))) {
     const run = toRunId(key)
-    if (run === conversation) continue // its own machine counts those
+    if (run === conversation || run.startsWith(`${conversation}/`)) continue // its own machine counts those
     const head = await loadHead(store, run)
     if (head?.kind !== 'agent') continue
-    const { spend, owner } = parseRecorded(Head, head.data, run, 'head')
-    if (owner === 'agent') continue // counted by the conversation that it works for
+    const spend = readOwnSpend(head)
     used.steps += spend.modelCalls
     used.tokens += spend.inputTokens + spend.outputTokens
     used.costUsd += spend.costUsd

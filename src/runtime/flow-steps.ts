@@ -1,3 +1,4 @@
+import { z } from 'zod'
 import { executeAttempt, toNextDelay, type Wait } from '../actors/attempt.ts'
 import type { StepPolicy } from '../actors/step.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
@@ -11,6 +12,9 @@ import type { Services } from './services.ts'
 import { toSpend } from './spend.ts'
 import { resolveDoubt } from './step-doubt.ts'
 import { waitUntil } from './wait-until.ts'
+
+/** A step as it is recorded. `before`: how often it was executed before it was begun anew. */
+const StepData = Standing.extend({ before: z.int().optional() })
 
 type Run = <T>(
   branch: Branch,
@@ -35,13 +39,15 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
       throw new TypeError(`Expected \`name\` of a step to be a non-empty string, got \`${String(called)}\` (${typeof called})`)
     if (typeof fn !== 'function') throw new TypeError(`Expected \`fn\` of step \`${called}\` to be a function, got ${typeof fn}`)
     const policy: StepPolicy<T> = toStepPolicy(called, options)
-    const asked = checkpoints.find(branch, 'step', called, Standing)
-    const { key, name, minimum, record: known, recorded } = asked
+    const asked = checkpoints.find(branch, 'step', called, StepData)
+    const { key, name, minimum, record: known, recorded, data } = asked
     const reason = attempt.judge(recorded, minimum, false)
     // Only what was recorded is reused, and the value is what `fn` had returned under this name.
     if (reason === 'reuse') return checkpoints.reuse(asked) as T
 
     const standing = await attempt.place(reason, recorded, minimum)
+    // Begun anew, it has all of its attempts again; its key and their number go on.
+    const before = reason === 'resumed' ? data?.before : known?.attempt
     const effect = `${runId}#${key}`
     const effectKey = `${effect}@${log.head.createdAt}`
     let record: StepRecord = {
@@ -51,10 +57,12 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
       attempt: known?.attempt ?? 0,
       startedAt: now(),
       doubted: known?.doubted,
-      data: standing,
+      data: before === undefined ? standing : { ...standing, before },
     }
-    const conclude = (outcome: Parameters<typeof checkpoints.conclude<T>>[3]): Promise<T> => {
-      const settled: StepRecord = { ...record, ...toRecordedOutcome(outcome), endedAt: now() }
+    // What is thrown is what was recorded, as after a crash: code that decides by it goes the same way in every life (P5).
+    const conclude = (came: Parameters<typeof checkpoints.conclude<T>>[3]): Promise<T> => {
+      const outcome = toRecordedOutcome(came)
+      const settled: StepRecord = { ...record, ...outcome, endedAt: now() }
       return checkpoints.conclude(asked, standing, settled, outcome, toSpend(settled))
     }
 
@@ -103,7 +111,7 @@ export function createFlowSteps(services: Services, log: RunLog, attempt: Attemp
       ).finally(() => services.running.delete(effect))
       // What comes to its end after the run is in doubt, as after a crash. So is an outcome that cannot be recorded.
       attempt.assertOpen(`The end of step \`${name}\``)
-      const delayMs = toNextDelay(outcome, tries, policy)
+      const delayMs = toNextDelay(outcome, tries - (before ?? 0), policy)
       if (outcome.status === 'ok' || delayMs === undefined) return conclude(outcome)
       const retryAt = timers.now() + delayMs
       log.putStep(key, { ...record, retryAt })

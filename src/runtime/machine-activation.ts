@@ -10,7 +10,7 @@ import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { toEnded } from './run-errors.ts'
 import type { Services } from './services.ts'
-import { addSpend, NO_SPEND } from './spend.ts'
+import { countSpend, NO_SPEND } from './spend.ts'
 import type { Watchers } from './watchers.ts'
 
 /** A machine's run in memory. Keeps P1 (what resolves is on disk) and P5 (an event is consumed in the commit of what it led to). */
@@ -99,10 +99,10 @@ export function createMachineActivation(
     checkpoint: () => '',
     onText: () => {},
     onDoubt: () => {},
-    onSpend(spend) {
+    onSpend(spend, children = NO_SPEND) {
       if (spend.modelCalls === 0 && spend.toolCalls === 0) return // a step of its own: only time
       const head = readMachineHead(log.head)
-      log.update({ data: { ...head, spend: addSpend(head.spend ?? NO_SPEND, spend) } }) // P12
+      log.update({ data: { ...head, ...countSpend(head, spend, children) } }) // P12
     },
     onOver: (key) => log.releaseStep(key),
     onBroken: breakOff,

@@ -14,6 +14,8 @@ const HeadData = z.object({
   reason: z.string().optional(),
   /** What its calls have cost in all. Without: it has made none. */
   spend: Spend.optional(),
+  /** What of `spend` agents paid that work for its calls: it is in their heads too. */
+  childSpend: Spend.optional(),
   /** Why it is incompatible: what its machine no longer has. */
   missing: z.array(z.string()).optional(),
 })

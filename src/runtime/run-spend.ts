@@ -4,27 +4,26 @@ import { type Head, loadHead } from '../persistence/run-log.ts'
 import type { Store } from '../persistence/store.ts'
 import { parseRecorded } from './recorded.ts'
 import { toNotFound } from './run-errors.ts'
-import { addSpend, NO_SPEND, Spend } from './spend.ts'
+import { addSpend, Spend, toOwnSpend } from './spend.ts'
 
 /** What of a head tells what its run has cost. */
-const HeadData = z.looseObject({ spend: Spend.optional(), owner: z.string().optional() })
+const HeadData = z.looseObject({ spend: Spend.optional(), childSpend: Spend.optional() })
 
-const read = (head: Head) => parseRecorded(HeadData, head.data, head.id, 'head')
+/** What the run of a head paid itself. Errors: `RUN_CORRUPT`. */
+export const readOwnSpend = (head: Head): Spend => toOwnSpend(parseRecorded(HeadData, head.data, head.id, 'head'))
 
 /**
- * What a run has cost in all, as it is on disk: that of a flow in its conversations. Agents that work for calls are counted by the run that they work for.
+ * What a run has cost in all, as it is on disk: itself, and all runs below it, the conversations of a flow and the agents that work for calls. Each head
+ * counts what its run paid itself, so that nothing is missing where a call never came to its end, and nothing counts twice.
  * Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`.
  */
 export async function readRunSpend(store: Store, id: string): Promise<Spend> {
   const head = await loadHead(store, id)
   if (head === undefined) throw toNotFound(id)
-  let total = read(head).spend ?? NO_SPEND
-  if (head.kind !== 'flow') return total
+  let total = readOwnSpend(head)
   for await (const [key] of store.entries(headsWithin(id))) {
     const inner = await loadHead(store, toRunId(key))
-    if (inner?.kind !== 'agent') continue
-    const { spend, owner } = read(inner)
-    if (spend !== undefined && owner !== 'agent') total = addSpend(total, spend)
+    if (inner?.kind === 'agent') total = addSpend(total, readOwnSpend(inner))
   }
   return total
 }

@@ -61,6 +61,11 @@ export function openSession(
   let opened: Promise<Conversation> | undefined
   /** Resolves when the conversation that was dropped has let go of its run. */
   let dropped: Promise<void> = Promise.resolve()
+  const drop = (): void => {
+    const last = opened
+    opened = undefined
+    dropped = dropped.then(async () => (await last?.catch(() => undefined))?.stop())
+  }
   let turns = 0
   /** The last turn without an id that was matched with what is asked now, or begun. */
   let cursor = 0
@@ -150,10 +155,8 @@ export function openSession(
         follow(next)
         return result
       } catch (error) {
-        // What memory holds may be ahead of the disk: read it anew.
-        const conversation = await opened?.catch(() => undefined)
-        opened = undefined
-        await conversation?.stop()
+        // What memory holds may be ahead of the disk: read it anew, once calls that were ended have said what they came to. Nobody who is told of the error waits for that.
+        drop()
         throw error
       }
     }, options.signal)
@@ -171,9 +174,7 @@ export function openSession(
     },
     passivate() {
       if (turns > 0) return false
-      const last = opened
-      opened = undefined
-      dropped = dropped.then(async () => (await last?.catch(() => undefined))?.stop())
+      drop()
       return true
     },
     async stop() {

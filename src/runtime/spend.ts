@@ -43,6 +43,26 @@ export function subtractSpend(a: Spend, b: Spend): Spend {
   return Object.fromEntries(keys.map((key) => [key, a[key] - b[key]])) as Spend // same keys, numbers
 }
 
+/** What of a head tells what its run has cost. */
+interface Costs {
+  readonly spend?: Spend | undefined
+  /** What of it agents paid that work for its calls: it is in their heads too. */
+  readonly childSpend?: Spend | undefined
+}
+
+export function countSpend(
+  { spend = NO_SPEND, childSpend }: Costs,
+  more: Spend,
+  children: Spend,
+): { spend: Spend; childSpend?: Spend } {
+  const counted = { spend: addSpend(spend, more) }
+  const isOwn = children.modelCalls === 0 && children.toolCalls === 0
+  return isOwn ? counted : { ...counted, childSpend: addSpend(childSpend ?? NO_SPEND, children) }
+}
+
+/** What a run paid itself, without the agents that work for it. */
+export const toOwnSpend = ({ spend = NO_SPEND, childSpend = NO_SPEND }: Costs): Spend => subtractSpend(spend, childSpend)
+
 /** What one settled call cost; nothing while it is open. */
 export function toSpend(record: StepRecord): Spend {
   if (record.status === 'intended') return NO_SPEND

@@ -27,8 +27,11 @@ export interface StepObserver {
   readonly onText: (delta: string) => void
   /** A step was in doubt, and this was done about it. */
   readonly onDoubt: (doubt: ResolvedDoubt) => void
-  /** A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. `reused`: what of it was paid before, by agents that worked for it. */
-  readonly onSpend: (spend: Spend, reused?: Spend) => void
+  /**
+   * A call has settled, or an attempt at it was billed in vain. Recorded in the same commit. `children`: what of it agents paid that worked for it;
+   * `reused`: what of it was paid before.
+   */
+  readonly onSpend: (spend: Spend, children?: Spend, reused?: Spend) => void
   /** Nothing more will be recorded of a step: it has settled, and that is on disk, or it was ended. */
   readonly onOver?: (key: string) => void
   /** The run can no longer be recorded: it must stop. */
@@ -55,6 +58,8 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
   let suspension: PerdureError | undefined
   let isOver = false
   const inFlight = new Set<Promise<void>>()
+  /** Those of them that were ended on purpose: what they come to is recorded, whatever ends after that. */
+  const cancelled = new Set<Promise<void>>()
   /** Of the executions of a step that are under way, the one that counts. */
   const newest = new Map<string, Promise<void>>()
 
@@ -118,6 +123,11 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       }
     }
 
+    /** Whether an attempt before this one was cut off, and nothing has told what it came to. */
+    const isOpen = (): boolean => resolution === 'retried'
+    const removeFiles = async (): Promise<void> => {
+      if (kind === 'tool') await services.files?.removeOf(log.id, step.key).catch(() => {}) // they go with the run then
+    }
     /** P5: the transition happens now, before the commit is cut. */
     const settleWith = async (outcome: StepOutcome<T>): Promise<void> => {
       const ended: StepRecord = { ...record, endedAt: now(), resolution, doubted: doubted || undefined }
@@ -126,13 +136,13 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       const before = subtractSpend(reused, counted)
       const spent = subtractSpend(cost, before)
       const settled = putOutcome(log, step.key, ended, outcome)
-      observer.onSpend(cost, before)
+      observer.onSpend(cost, subtractSpend(toChildSpend({ value: undefined, error: undefined, ...settled }), counted), before)
       const error = settled.status === 'error' ? { error: settled.error } : {}
       streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, resolution, ...error })
       settle(settled)
       await log.commit()
-      if (kind === 'tool') await services.files?.removeOf(log.id, step.key).catch(() => {}) // they go with the run then
+      await removeFiles()
     }
     /** It was ended on purpose. Nobody waits for it any more, and what it came to is recorded all the same. */
     const recordEnd = async (outcome: StepOutcome<T>, aborted: boolean): Promise<void> => {
@@ -146,8 +156,9 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       const error = settled.status === 'error' ? { error: settled.error } : {}
       streams.settle(log.id, step.key, settled.status, settled.status === 'ok' ? settled.value : undefined)
       emit({ type: 'call.settled', ...call(), status: settled.status, spent, ...error })
-      observer.onSpend(spent)
+      observer.onSpend(spent, subtractSpend(toChildSpend({ value: undefined, error: undefined, ...settled }), counted))
       await log.commit()
+      if (settled.status === 'ok') await removeFiles() // of one that was ended they may still tell what it came to
     }
 
     const scope: CallScope = {
@@ -195,7 +206,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       }
       for (;;) {
         if (signal.aborted)
-          return await recordEnd({ status: 'error', error: lastError ?? toRecordedError(ending.signal.reason) }, false)
+          return await recordEnd({ status: 'error', error: lastError ?? toRecordedError(ending.signal.reason) }, isOpen())
         const attempt = record.attempt + 1
         record = { ...record, attempt, doubted: doubted || undefined, resolution }
         log.putStep(step.key, record)
@@ -208,7 +219,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
           emit({ type: 'call.started', ...call(), attempt, inDoubt: resolution === 'retried' })
         }
         // A listener may have ended it.
-        if (signal.aborted) return await recordEnd({ status: 'error', error: toRecordedError(ending.signal.reason) }, false)
+        if (signal.aborted) return await recordEnd({ status: 'error', error: toRecordedError(ending.signal.reason) }, isOpen())
         const outcome = toRecordedOutcome(
           await inside(() =>
             executeAttempt(services, ending.signal, policy, (attemptSignal) => {
@@ -257,12 +268,16 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       .catch(observer.onBroken)
       .finally(() => {
         inFlight.delete(running)
+        cancelled.delete(running)
+        signal.removeEventListener('abort', onAbort)
         if (newest.get(step.key) !== running) return // it was begun again meanwhile
         newest.delete(step.key)
         observer.onOver?.(step.key)
         services.running.delete(place)
         streams.leave(log.id, step.key)
       })
+    const onAbort = (): void => void (suspension === undefined && cancelled.add(running))
+    signal.addEventListener('abort', onAbort, { once: true })
     inFlight.add(running)
     newest.set(step.key, running)
     services.running.add(place)
@@ -288,10 +303,12 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       suspension ??= reason
     },
     async drain(graceMs) {
+      const ending = suspension === undefined ? inFlight : cancelled
       const done = new AbortController()
-      if (inFlight.size > 0 && suspension === undefined) {
-        const late = delay(graceMs, undefined, { signal: done.signal }).catch(() => {}) // real time: it is a bound, not a deadline of the run
-        await Promise.race([Promise.allSettled([...inFlight]), late])
+      if (ending.size > 0) {
+        const signal = AbortSignal.any([done.signal, services.closing])
+        const late = delay(graceMs, undefined, { signal }).catch(() => {}) // real time: it is a bound, not a deadline of the run
+        await Promise.race([Promise.allSettled([...ending]), late])
       }
       done.abort()
       isOver = true

@@ -1,4 +1,5 @@
 import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
+import type { Spent } from '../machines/conversation.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
 import { toFormat, toTurnLimits } from './agent-request.ts'
@@ -28,7 +29,7 @@ export interface TurnStart {
 
 /**
  * Brings the machine of a conversation to where a turn begins. A turn that is taken up keeps its version, and with it the calls that
- * had settled (P2): where it was left, or, when the conversation went on without it, from the journal.
+ * had settled (P2): where it was left, or, when the conversation went on without it, from the journal. `spend`: what the conversation has cost so far.
  */
 export async function startTurn(
   services: Services,
@@ -36,6 +37,7 @@ export async function startTurn(
   current: Activation | undefined,
   plan: TurnPlan,
   recorded: RecordedTurn | undefined,
+  spend: Spend,
 ): Promise<TurnStart> {
   const { agent, turn, prompt, reason } = plan
   const within = withinAllowance(toTurnLimits(agent.profile), plan.allowance)
@@ -76,7 +78,15 @@ export async function startTurn(
   const version = takenUp?.version ?? (recorded?.version ?? 0) + 1
   // What the user was told to be taken is said again when the turn starts over.
   const said = again !== undefined && context?.turn === turn ? context.said : undefined
-  const event: AgentEvent = { type: 'prompt', text: prompt, key: versionKey(turn, version), ...format, ...limits, said }
+  const event: AgentEvent = {
+    type: 'prompt',
+    text: prompt,
+    key: versionKey(turn, version),
+    ...format,
+    ...limits,
+    said,
+    spent: toSpentBefore(spend),
+  }
   if ((context?.turn ?? 0) === turn - 1) {
     const start = context === undefined ? 0 : readHistory(context).length
     return { activation: await reuse(), event, version, start, again: [], lost: NO_SPEND }
@@ -104,6 +114,13 @@ export async function startTurn(
     lost,
   }
 }
+
+const toSpentBefore = ({ modelCalls, inputTokens, outputTokens, costUsd, unpricedCalls }: Spend): Spent => ({
+  steps: modelCalls,
+  tokens: inputTokens + outputTokens,
+  costUsd,
+  unpricedCalls,
+})
 
 /** Removes the records of all turns after `turn`, of their calls, and of its own except those that begin with `kept`. */
 function removeAfter(log: RunLog, turn: number, kept: string | undefined): void {

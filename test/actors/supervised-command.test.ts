@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { toFolderName } from '../../src/actors/command-files.ts'
-import { recoverCommand, removeCommands } from '../../src/actors/command-recovery.ts'
+import { makeClaim, toFolderName } from '../../src/actors/command-files.ts'
+import { recoverCommand, removeCommands, removeTree } from '../../src/actors/command-recovery.ts'
 import { readIdentity } from '../../src/actors/process-identity.ts'
 import { isPerdureError } from '../../src/errors.ts'
 import { createCommandRoom } from '../support/command-room.ts'
@@ -325,3 +325,25 @@ test('twenty commands at once keep to themselves', async () => {
     ends.map((_, index) => `${index}\n`),
   )
 })
+
+for (const how of ['recovered', 'removed'] as const)
+  test(`a supervisor that still boots never starts a command that was ${how} before it came to that`, async () => {
+    for (let round = 0; round < 60; round++) {
+      const directory = path(`boot-${how}-${round}`)
+      const folder = join(directory, toFolderName(1))
+      mkdirSync(folder, { recursive: true })
+      for (let file = 0; file < 5; file++) writeFileSync(join(folder, `file-${file}`), 'x')
+      makeClaim(folder, { state: 'void' })
+      let isOver = false
+      const over = (how === 'removed' ? removeCommands(directory) : removeTree(folder)).finally(() => {
+        isOver = true
+      })
+      // What the supervisor does, at every moment that it could.
+      while (!isOver) {
+        assert.equal(makeClaim(folder, { state: 'void' }), false)
+        await new Promise(setImmediate)
+      }
+      await over
+      assert.equal(existsSync(folder), false)
+    }
+  })

@@ -6,6 +6,8 @@ import {
   buildAgent,
   type DurableAgent,
   type Model,
+  openMemoryStore,
+  openRuntime,
   type Profile,
   type Runtime,
   type Session,
@@ -13,6 +15,7 @@ import {
   tool,
 } from 'perdure'
 import { scriptedModel } from 'perdure/testing'
+import { createActor } from 'xstate'
 import { z } from 'zod'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
 
@@ -247,5 +250,40 @@ describe('the machine of an agent with an output schema', () => {
     assert.equal(context.messages.at(-1)?.content, '{"ok":true}')
     assert.deepEqual(model.requests[0]?.output, { name: 'verdict', schema })
     await second.close()
+  })
+})
+
+describe('an answer that is there and paid', () => {
+  test('is not asked for again after its check failed', async () => {
+    let isBroken = true
+    const output = z.object({ a: z.number() }).refine(() => {
+      if (isBroken) throw new Error('the database is away')
+      return true
+    })
+    const model = scriptedModel(() => '{"a":1}')
+    const agent = buildAgent({ name: 'default', systemPrompt: '', model: 'test-model', output }, { model })
+    await using runtime = await openRuntime({ store: await openMemoryStore(), log: 'silent' })
+    const session = runtime.durable(agent).session('s')
+    await assert.rejects(session.run('go'), /the database is away/)
+    isBroken = false
+    assert.deepEqual((await session.run('go')).output, { a: 1 })
+    assert.equal(model.calls, 1)
+  })
+
+  test('is not asked for again when the turn was aborted while it was checked', async () => {
+    const held = Promise.withResolvers<boolean>()
+    let checks = 0
+    const output = z.object({ a: z.number() }).refine(() => (++checks === 1 ? held.promise : true))
+    const model = scriptedModel(() => '{"a":1}')
+    const agent = buildAgent({ name: 'default', systemPrompt: '', model: 'test-model', output }, { model })
+    const actor = createActor(agent.machine).start()
+    actor.send({ type: 'prompt', text: 'go' })
+    while (checks === 0) await new Promise(setImmediate)
+    actor.send({ type: 'abort' })
+    actor.send({ type: 'retry' })
+    held.resolve(true)
+    for (let turn = 0; turn < 50; turn++) await new Promise(setImmediate)
+    assert.equal(actor.getSnapshot().value, 'ready')
+    assert.equal(model.calls, 1)
   })
 })
