@@ -7,13 +7,14 @@ import { NOTHING, type Prefix } from './stream-text.ts'
 
 const Texts = z.tuple([z.int().min(0), z.int(), z.int()])
 const Call = z.tuple([z.int(), z.int(), z.int(), z.union([z.literal(0), z.literal(1)]), z.array(Texts)])
+const Answers = z.tuple([z.int(), z.int(), z.int()])
 const Content = z.tuple([
   z.literal(1),
   z.string(),
   /** What gave it: epochs mean something there only. */
   z.string(),
   z.tuple([z.number(), z.number()]),
-  z.array(z.tuple([z.string(), z.string(), z.string(), z.int(), z.array(z.tuple([z.int(), Call]))])),
+  z.array(z.tuple([z.string(), z.string(), z.string(), z.int(), z.array(z.tuple([z.int(), Call])), z.array(Answers)])),
   z.array(z.tuple([z.string(), z.string(), Call])),
 ])
 type Content = z.output<typeof Content>
@@ -33,12 +34,13 @@ export function toOffset(runId: string, source: string, { heardAt, since, agents
     runId,
     source,
     [heardAt, since],
-    [...agents.values()].map(({ runId: run, agent, turn, epoch, answers }) => [
+    [...agents.values()].map(({ runId: run, agent, turn, epoch, answers, settled }) => [
       run.slice(runId.length),
       agent,
       turn,
       epoch,
       [...answers].map(([answer, given]) => [answer, toCall(given)]),
+      settled.map(({ first, last, attempt }) => [first, last, attempt]),
     ]),
     [...others.values()].map(({ runId: run, key, given }) => [run.slice(runId.length), key, toCall(given)]),
   ]
@@ -67,13 +69,14 @@ export function parseOffset(runId: string, source: string, offset: unknown): Str
     return { attempt, epoch: toEpoch(epoch), progress, isSettled: isSettled === 1, text, pieces }
   }
   const position = { ...createPosition(since), heardAt }
-  for (const [run, agent, turn, epoch, answers] of agents)
+  for (const [run, agent, turn, epoch, answers, settled] of agents)
     position.agents.set(`${runId}${run}#${agent}`, {
       runId: `${runId}${run}`,
       agent,
       turn,
       epoch: toEpoch(epoch),
       answers: new Map(answers.map(([answer, call]) => [answer, toGiven(call)])),
+      settled: settled.map(([first, last, attempt]) => ({ first, last, attempt })),
     })
   for (const [run, key, call] of others)
     position.others.set(`${runId}${run}#${key}`, { runId: `${runId}${run}`, key, given: toGiven(call) })

@@ -7,9 +7,19 @@ export interface GivenAgent {
   readonly runId: string
   readonly agent: string
   turn: string
+  /** The newest answer, and those before it that have not settled. */
   answers: Map<number, GivenCall>
+  /** The other answers, which were given to their end; in ascending order. */
+  settled: GivenAnswers[]
   /** The highest epoch of a running call that was given of it. */
   epoch: number
+}
+
+/** Answers `first` to `last` of a turn, that were given as the same attempt. */
+export interface GivenAnswers {
+  readonly first: number
+  readonly last: number
+  readonly attempt: number
 }
 
 /** What one subscriber was given of a call that is no model call, until it has settled. */
@@ -50,7 +60,7 @@ export const findAgent = ({ agents }: StreamPosition, runId: string, agent: stri
 
 /** Puts an agent among those that are heard of, at the beginning of a turn. */
 export function addAgent(position: StreamPosition, runId: string, agent: string, turn: string, now: number): GivenAgent {
-  const added: GivenAgent = { runId, agent, turn, answers: new Map(), epoch: 0 }
+  const added: GivenAgent = { runId, agent, turn, answers: new Map(), settled: [], epoch: 0 }
   position.agents.set(toAgentId(runId, agent), added)
   if (position.agents.size <= MAX_AGENTS) return added
   for (const [id, { answers }] of position.agents) {
@@ -69,7 +79,7 @@ export function addAgent(position: StreamPosition, runId: string, agent: string,
  */
 export function placeCall(
   position: StreamPosition,
-  call: Pick<StreamedCall, 'runId' | 'key' | 'epoch' | 'status'>,
+  call: Pick<StreamedCall, 'runId' | 'key' | 'epoch' | 'attempt' | 'status'>,
   isRunning: boolean,
   now: number,
 ): GivenCall | Voided | undefined {
@@ -86,25 +96,36 @@ export function placeCall(
     for (const [id] of othersOf(position, agent)) position.others.delete(id)
     agent.turn = turn
     agent.answers = new Map()
+    agent.settled = []
+  }
+  // One that was ended and says late how voids nothing: it is the later calls that went on without it.
+  const isLate = isRunning && call.epoch < agent.epoch
+  const settled = agent.settled.find(({ first, last }) => first <= answer && answer <= last)
+  if (settled !== undefined) {
+    if (isLate || (status !== 'intended' && settled.attempt === call.attempt)) return undefined
+    const voided = takeVoided(position, agent, answer - 1)
+    if (voided !== undefined) return voided
   }
   const given = agent.answers.get(answer) ?? createGivenCall()
-  if (!given.isSettled || status === 'intended') {
+  if (!isLate && (!given.isSettled || status === 'intended')) {
     const voided = takeVoided(position, agent, answer)
     if (voided !== undefined) return voided
   }
   agent.answers.set(answer, given)
+  settleBefore(agent, answer)
   if (isRunning) agent.epoch = Math.max(agent.epoch, call.epoch)
   position.agents.delete(toAgentId(runId, place.agent))
   position.agents.set(toAgentId(runId, place.agent), agent)
   return given
 }
 
-/** Whether to place the call is to forget what was given of an earlier turn: it must have come to the disk, for what did not may be made again. */
-export function leavesTurn(position: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): boolean {
+/** Whether to place the call is to forget what was given before it: that must have come to the disk, for what did not may be made again, and come to something else. */
+export function leavesBehind(position: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): boolean {
   const place = parseCallKey(key)
-  if (place?.isModel !== true) return false
-  const agent = findAgent(position, runId, place.agent)
-  return agent !== undefined && agent.answers.size > 0 && compareTurns(place.turn, agent.turn) > 0
+  const agent = place?.isModel === true ? findAgent(position, runId, place.agent) : undefined
+  if (place === undefined || agent === undefined) return false
+  if (agent.turn === place.turn) return [...agent.answers].some(([answer, { isSettled }]) => isSettled && answer < place.answer)
+  return agent.answers.size + agent.settled.length > 0 && compareTurns(place.turn, agent.turn) > 0
 }
 
 function placeOther({ others }: StreamPosition, { runId, key }: Pick<StreamedCall, 'runId' | 'key'>): GivenCall {
@@ -123,9 +144,33 @@ export function forgetOther({ others }: StreamPosition, { runId, key }: Pick<Str
   others.delete(toCallId(runId, key))
 }
 
+/** Keeps only the attempts of the answers before this one that were given to their end. */
+function settleBefore(agent: GivenAgent, answer: number): void {
+  for (const [before, { attempt, isSettled }] of agent.answers) {
+    if (before >= answer || !isSettled) continue
+    agent.answers.delete(before)
+    const at = agent.settled.findLastIndex(({ last }) => last < before) + 1
+    const previous = agent.settled[at - 1]
+    if (previous?.last === before - 1 && previous.attempt === attempt) agent.settled[at - 1] = { ...previous, last: before }
+    else agent.settled.splice(at, 0, { first: before, last: before, attempt })
+  }
+}
+
 /** Takes one of those out that were given of the agent's turn after that answer. */
 function takeVoided(position: StreamPosition, agent: GivenAgent, after: number): Voided | undefined {
   const { runId } = agent
+  const at = agent.settled.findIndex(({ last }) => last > after)
+  const settled = agent.settled[at]
+  if (settled !== undefined) {
+    const { attempt } = settled
+    const answer = Math.max(settled.first, after + 1)
+    const parts = [
+      { ...settled, last: answer - 1 },
+      { ...settled, first: answer + 1 },
+    ]
+    agent.settled.splice(at, 1, ...parts.filter(({ first, last }) => first <= last))
+    return { runId, key: toModelKey(agent.agent, agent.turn, answer), attempt }
+  }
   for (const [answer, { attempt }] of agent.answers) {
     if (answer <= after) continue
     agent.answers.delete(answer)

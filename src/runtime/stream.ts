@@ -18,7 +18,7 @@ import {
   createPosition,
   findAgent,
   forgetOther,
-  leavesTurn,
+  leavesBehind,
   placeCall,
   type StreamPosition,
 } from './stream-position.ts'
@@ -139,7 +139,7 @@ export function streamRun(services: StreamServices, runId: string, request: Stre
       position.heardAt = now()
       return { ...piece, runId: of.runId, key: of.key, offset: toOffset(runId, streams.source, position) }
     }
-    if (running !== undefined && leavesTurn(position, call)) await subscription.until(written(services.committer))
+    if (running !== undefined && leavesBehind(position, call)) await subscription.until(written(services.committer))
     for (let count = 0; ; count++) {
       const placed = placeCall(position, call, running !== undefined, now())
       if (placed === undefined) return

@@ -324,14 +324,16 @@ test('answers that were given and lost with those before them are void once thos
   await record(live, M1, answered('one'))
   const { keeper } = follow(live.stream())
   await drain()
-  live.hold()
-  for (const key of ['call/000001.1/m002', 'call/000001.1/m003']) {
-    begin(live, key)
-    live.streams.text(RUN, key, 'lost')
-    live.streams.settle(RUN, key, 'ok', toValue('lost'))
-  }
+  const [m2, m3] = ['call/000001.1/m002', 'call/000001.1/m003']
+  begin(live, m2)
+  live.streams.text(RUN, m2, 'lost')
   await drain()
-  assert.equal(keeper.calls.size, 3)
+  live.hold()
+  void settle(live, 'lost', m2)
+  begin(live, m3)
+  live.streams.text(RUN, m3, 'lost')
+  await drain()
+  assert.equal(keeper.calls.size, 2, 'nothing is given of an answer before the one that it follows is on disk')
   live.kill()
   const next = await openStreamProcess(disk, RUN, time)
   begin(next, 'call/000001.1/m002')
@@ -341,6 +343,57 @@ test('answers that were given and lost with those before them are void once thos
     [...keeper.calls.values()].map(({ text }) => text),
     ['one', 'last'],
   )
+})
+
+test('a call that was ended and says late how voids nothing of what went on without it', async () => {
+  for (const isOver of [false, true]) {
+    const process = await openStreamProcess(await openMemoryStore(), RUN, time)
+    const { keeper } = follow(process.stream())
+    const M2 = 'call/000001.1/m002'
+    await drain()
+    begin(process)
+    process.streams.text(RUN, M1, 'cut off')
+    await drain()
+    begin(process, M2)
+    process.streams.text(RUN, M2, 'goes ')
+    await drain()
+    if (isOver) await settle(process, 'goes on', M2)
+    await drain()
+    process.streams.settle(RUN, M1, 'error', undefined)
+    await drain()
+    if (!isOver) await settle(process, 'goes on', M2)
+    await drain()
+    assert.equal(keeper.calls.get(`${RUN}#${M2}`)?.text, 'goes on')
+    assert.deepEqual(
+      keeper.chunks.filter(({ type }) => type === 'discarded'),
+      [],
+    )
+    assert.deepEqual(await rest(process.stream({ offset: keeper.offset, follow: false })), [])
+    process.kill()
+  }
+})
+
+test('an offset does not grow with the number of answers in a turn, and still voids each of them', async () => {
+  const disk = await openMemoryStore()
+  const process = await openStreamProcess(disk, RUN, time)
+  const count = 300
+  const toKey = (turn: string, answer: number): string => `call/${turn}/m${String(answer).padStart(3, '0')}`
+  for (let answer = 1; answer <= count; answer++) await record(process, toKey('000001.1', answer), answered(`a${answer}`))
+  const chunks = await rest(process.stream({ follow: false }))
+  assert.equal(chunks.length, 2 * count)
+  const sizes = chunks.map(({ offset }) => offset.length)
+  assert.ok(Math.max(...sizes) < 2 * (sizes[0] ?? 0), `${sizes[0]} … ${Math.max(...sizes)}`)
+  const { offset } = chunks.at(-1) ?? {}
+  assert.deepEqual(await rest(process.stream({ offset, follow: false })), [])
+  for (let answer = 1; answer <= count; answer++) process.log.deleteStep(toKey('000001.1', answer))
+  await record(process, toKey('000001.2', 1), answered('anew'))
+  const after = await rest(process.stream({ offset, follow: false }))
+  const voided = after.filter(({ type }) => type === 'discarded').map(({ key }) => key)
+  assert.deepEqual(
+    voided,
+    Array.from({ length: count }, (_, index) => toKey('000001.1', index + 1)),
+  )
+  assert.deepEqual(toLines(after.slice(count)), ['talk#m001 1 text anew', 'talk#m001 1 settled ok'])
 })
 
 test('a turn is not left behind before it is on disk', async () => {
