@@ -49,6 +49,7 @@ export type PerdureErrorCode =
   | 'FLOW_ENDED'
   | 'STEP_NESTED'
   | 'VALUE_NOT_STORABLE'
+  | 'CRASH_FOUND'
 
 const marker = Symbol.for('perdure.error')
 

@@ -16,7 +16,7 @@ export interface GivenAgent {
 }
 
 /** Answers `first` to `last` of a turn, that were given as the same attempt. */
-export interface GivenAnswers {
+interface GivenAnswers {
   readonly first: number
   readonly last: number
   readonly attempt: number

@@ -1,3 +1,7 @@
+export { type ExploreOptions, exploreCrashes } from './explore/explore-crashes.ts'
+export type { Outside } from './explore/outside.ts'
+export type { CrashFailure, CrashReport } from './explore/report.ts'
+export type { CrashLife, CrashRuntimeOptions, CrashSubject } from './explore/subject.ts'
 export { toConversationKey } from './openai/conversation-key.ts'
 export type { LedgerLine, ServerFetch, ServerRejection, ServerRequest } from './openai/ledger.ts'
 export { readLedger } from './openai/ledger.ts'

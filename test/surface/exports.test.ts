@@ -27,7 +27,7 @@ const surface = {
     'tool',
   ],
   'perdure/observe': ['createLedger', 'createReporter'],
-  'perdure/testing': ['createTestClock', 'openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
+  'perdure/testing': ['createTestClock', 'exploreCrashes', 'openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
 }
 
 test('`perdure` exports exactly the names that are promised', () => {
