@@ -35,7 +35,7 @@ const answerSchema = {
   ],
 }
 
-/** Brings a step out of doubt, as its policy says (P3). After an abort of its signal what it resolves with means nothing. */
+/** Brings a step out of doubt, as its policy says (P3). After an abort of its signal only what the outside world has told of its outcome means something. */
 export async function resolveDoubt<T>(
   services: Services,
   log: RunLog,
@@ -48,7 +48,7 @@ export async function resolveDoubt<T>(
   // What a person has said stands, whatever the outside world says now.
   const isAnswered = asked?.status === 'ok'
   const recovery = recover === undefined || isAnswered ? ({ status: 'unknown' } as const) : await tryRecovery(recover, context)
-  if (context.signal.aborted) return {}
+  if (context.signal.aborted) return recovery.status === 'settled' ? toRecovered(recovery) : {}
   const result = isAnswered ? undefined : toResult(recovery, onDoubt, report)
   if (result !== undefined) {
     if (asked?.status === 'intended') withdraw(services, log, question, asked)
@@ -71,13 +71,15 @@ function toResult<T>(
   report: DoubtPolicy<T>['report'],
 ): DoubtResult<T> | undefined {
   if (recovery.status === 'notStarted') return {}
-  if (recovery.status === 'settled') {
-    const outcome: StepOutcome<T> =
-      'value' in recovery ? { status: 'ok', value: recovery.value } : { status: 'error', error: recovery.error }
-    return { outcome, resolution: 'recovered' }
-  }
+  if (recovery.status === 'settled') return toRecovered(recovery)
   if (onDoubt === 'retry') return { resolution: 'retried' }
   return onDoubt === 'report' ? { outcome: report(recovery.detail), resolution: 'reported' } : undefined
+}
+
+function toRecovered<T>(recovery: Extract<Recovery<T>, { status: 'settled' }>): DoubtResult<T> {
+  const outcome: StepOutcome<T> =
+    'value' in recovery ? { status: 'ok', value: recovery.value } : { status: 'error', error: recovery.error }
+  return { outcome, resolution: 'recovered' }
 }
 
 /** Nobody needs the answer any more. On disk with what is committed next. */

@@ -193,8 +193,12 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
             noted: known.noted,
           }),
         )
-        if (signal.aborted) return
         resolution = resolved.resolution
+        if (signal.aborted) {
+          if (resolved.outcome === undefined) return
+          record = { ...record, attempt: known.attempt }
+          return await recordEnd(toRecordedOutcome(resolved.outcome), false)
+        }
         if (resolution !== undefined) observer.onDoubt({ key: step.key, kind, name, resolution })
         if (resolved.outcome !== undefined) return await settleWith(toRecordedOutcome(resolved.outcome))
         if (resolution === 'retried') doubted++

@@ -66,6 +66,58 @@ describe('a call that was ended', () => {
         await runtime.close()
       })
 
+  test('while its outcome was asked for is recorded with what the outside world told', async () => {
+    const counts = { run: 0, recover: 0 }
+    const began = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const told = Promise.withResolvers<void>()
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays',
+      input: z.object({}),
+      run() {
+        counts.run++
+        began.resolve()
+        return new Promise<never>(() => {})
+      },
+      async recover() {
+        counts.recover++
+        asked.resolve()
+        await told.promise
+        return { status: 'settled', value: 'paid' }
+      },
+    })
+    const model = scriptedModel(({ messages }) => {
+      const last = messages.at(-1)
+      return last?.role === 'tool' ? last.content : { toolCalls: [{ name: 'pay' }] }
+    })
+    const first = await room.open()
+    const open = (runtime: typeof first) => runtime.durable(testAgent(model, {}, [pay])).session('s')
+    open(first)
+      .run('go')
+      .catch(() => {})
+    await began.promise
+    await first.close()
+    const runtime = await room.open(first.directory)
+    const abort = new AbortController()
+    const cut = open(runtime)
+      .run('go', { signal: abort.signal })
+      .catch((error: unknown) => error)
+    await asked.promise
+    abort.abort()
+    setTimeout(told.resolve, 30)
+    assert.ok(isPerdureError(await cut, 'ABORTED'))
+    await told.promise
+    await delay(30)
+    const steps = []
+    for await (const { kind, status, resolution } of runtime.get('default/s').steps())
+      if (kind === 'tool') steps.push(`${status} ${resolution}`)
+    assert.deepEqual(steps, ['ok recovered'])
+    assert.equal((await open(runtime).run('go')).output, 'paid')
+    assert.deepEqual(counts, { run: 1, recover: 1 })
+    await runtime.close()
+  })
+
   test('does not make whoever ended it wait for it, and a runtime that closes does not either', async () => {
     const runtime = await room.open()
     const began = Promise.withResolvers<void>()
