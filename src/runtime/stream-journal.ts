@@ -68,18 +68,29 @@ async function* agentsOf(store: Store, head: Head, position: StreamPosition, isN
   if (head.kind === 'agent') return yield ''
   const known = [...position.agents.values()].filter(({ runId }) => runId === head.id).map(({ agent }) => agent)
   yield* known
-  if (head.kind === 'flow' || isNew) return
-  // From agent to agent, without what lies between.
-  const { lt } = stepRange(head.id)
-  for (let gte = stepRange(head.id).gte; ; ) {
+  if (head.kind === 'flow' || (isNew && known.length > 0)) return
+  if (!isNew) return yield* otherAgents(store, head.id, known)
+  // Nothing is in flight: the one that was heard of last.
+  let last: { agent: string; at: number } | undefined
+  for await (const agent of otherAgents(store, head.id, known)) {
+    const newest = await readNewest(store, head.id, agent)
+    if (newest !== undefined && (last === undefined || newest.startedAt >= last.at)) last = { agent, at: newest.startedAt }
+  }
+  if (last !== undefined) yield last.agent
+}
+
+/** The agents that a machine's run has invoked, but those; from agent to agent, without reading what lies between. */
+async function* otherAgents(store: Store, runId: string, known: readonly string[]): AsyncIterable<string> {
+  const { lt } = stepRange(runId)
+  for (let gte = stepRange(runId).gte; ; ) {
     let next: string | undefined
     for await (const [key] of store.entries({ gte, lt, limit: 1 })) {
-      const step = toStep(head.id, key)
+      const step = toStep(runId, key)
       const agent = toAgentOf(step)
       if (agent !== undefined && !known.includes(agent)) yield agent
       const numbered = /^(.*)#\d+$/s.exec(step)?.[1]
-      if (agent !== undefined) next = stepKey(head.id, toCallsEnd(agent))
-      else next = numbered === undefined ? `${key}\0` : stepKey(head.id, `${numbered}$`)
+      if (agent !== undefined) next = stepKey(runId, toCallsEnd(agent))
+      else next = numbered === undefined ? `${key}\0` : stepKey(runId, `${numbered}$`)
     }
     if (next === undefined) return
     gte = next
@@ -139,11 +150,12 @@ async function readNewest(
   store: Store,
   runId: string,
   agent: string,
-): Promise<{ readonly turn: string; readonly endedAt: number | undefined } | undefined> {
+): Promise<(Pick<StepRecord, 'startedAt' | 'endedAt'> & { readonly turn: string }) | undefined> {
   const range = { gte: stepKey(runId, toCallsFrom(agent)), lt: stepKey(runId, toCallsEnd(agent)), reverse: true, limit: 1 }
   for await (const [key, bytes] of store.entries(range)) {
     const turn = parseCallKey(toStep(runId, key))?.turn
-    if (turn !== undefined) return { turn, endedAt: parseStep(runId, key, bytes).endedAt }
+    const { startedAt, endedAt } = parseStep(runId, key, bytes)
+    if (turn !== undefined) return { turn, startedAt, endedAt }
   }
   return undefined
 }

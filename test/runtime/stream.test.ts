@@ -95,6 +95,17 @@ test('one that joins late has the turn from its beginning, a text at a time', as
   ])
 })
 
+test('one that joins the run of a machine late has the turn of the agent that was heard of last', async () => {
+  const process = await openStreamProcess(await openMemoryStore(), RUN, time, 'machine')
+  await record(process, 'b@1/call/000001.1/m001', answered('of an earlier agent'))
+  await record(process, 'a@2/call/000001.1/m001', answered('recorded'))
+  await record(process, 'other#1', { kind: 'step' })
+  assert.deepEqual(toLines(await rest(process.stream({ follow: false }))), [
+    'talk#m001 1 text recorded',
+    'talk#m001 1 settled ok',
+  ])
+})
+
 test('an offset goes on with the rest, over a crash, also with what settled meanwhile', async () => {
   const disk = await openMemoryStore()
   const first = await openStreamProcess(disk, RUN, time)
