@@ -5,6 +5,7 @@ import type { Question } from './question.ts'
 import { toRetryDelay } from './retry.ts'
 import { type StepPolicy, toStepLogic } from './step.ts'
 import type { Tool, ToolContext } from './tool.ts'
+import { toCallData, toHandMessage, toToolMessage } from './tool-message.ts'
 import { markThrown, type ToolResult, wasThrown } from './tool-result.ts'
 
 /**
@@ -22,7 +23,7 @@ export function fromTools(tools: readonly Tool[]): ToolLogic {
         name: call.name,
         effect: tool?.effect !== 'none',
         isAgain,
-        data: { callId: call.id, arguments: call.arguments },
+        data: toCallData(call),
       }
       const question = tool?.toQuestion?.(call.arguments)
       return {
@@ -35,9 +36,9 @@ export function fromTools(tools: readonly Tool[]): ToolLogic {
       const tool = byName.get(call.name)
       if (tool === undefined) {
         const names = [...byName.keys()].join(', ') || 'none'
-        return toMessage(call, { content: `There is no tool \`${call.name}\`. The tools are: ${names}.`, isError: true })
+        return toToolMessage(call, { content: `There is no tool \`${call.name}\`. The tools are: ${names}.`, isError: true })
       }
-      return toMessage(
+      return toToolMessage(
         call,
         await tool.execute(call.arguments, toContext(call, { signal, key, attempt, runId, directory, progress, remaining })),
       )
@@ -51,23 +52,8 @@ const toContext = (call: ToolCall, { progress, ...context }: Omit<ToolContext, '
   progress: (value) => progress({ type: 'progress', value }),
 })
 
-/** What the model reads of a result. Of arguments that a person changed it is told. */
-function toMessage(call: ApprovedCall, result: ToolResult): ToolMessage {
-  const { content, isError, spent } = result
-  const text = call.isEdited === true ? `(A person changed the arguments to ${call.arguments}.)\n${content}` : content
-  const message: ToolMessage = {
-    role: 'tool',
-    callId: call.id,
-    name: call.name,
-    content: text,
-    isError,
-    ...(spent === undefined ? {} : { spent }),
-  }
-  return wasThrown(result) ? markThrown(message) : message
-}
-
 function toPolicy(tool: Tool | undefined, call: ApprovedCall, remaining: ToolInput['remaining']): StepPolicy<ToolMessage> {
-  const toSettled = (result: ToolResult): ToolMessage => toMessage(call, result)
+  const toSettled = (result: ToolResult): ToolMessage => toToolMessage(call, result)
   const recover = tool?.recover
   return {
     doubt: {
@@ -77,8 +63,8 @@ function toPolicy(tool: Tool | undefined, call: ApprovedCall, remaining: ToolInp
           ? undefined
           : async ({ noted: _, note: __, ...context }) =>
               mapRecovery(await recover(call.arguments, toContext(call, { ...context, remaining })), toSettled),
-      report: (detail) => ({ status: 'ok', value: toMessage(call, toDoubtResult(call.name, detail)) }),
-      toValue: (result) => toMessage(call, toHandResult(result)),
+      report: (detail) => ({ status: 'ok', value: toToolMessage(call, toDoubtResult(call.name, detail)) }),
+      toValue: (result) => toHandMessage(call, { result }),
     },
     timeoutMs: tool?.timeoutMs,
     retry: tool?.retry === undefined ? undefined : toRetryDelay(tool.retry),
@@ -108,17 +94,11 @@ const toDoubtResult = (name: string, detail: string | undefined): ToolResult => 
   isError: true,
 })
 
-/** What a person says that a call came to: a text, or anything as JSON. */
-const toHandResult = (result: unknown): ToolResult => ({
-  content: typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'),
-  isError: false,
-})
-
 const toMessageQuestion = (question: Question<ToolResult>, call: ApprovedCall): Question<ToolMessage> => ({
   ...question,
   call: { name: call.name, arguments: call.arguments },
   async parse(answer) {
     const parsed = await question.parse(answer)
-    return parsed.ok ? { ok: true, value: toMessage(call, parsed.value) } : parsed
+    return parsed.ok ? { ok: true, value: toToolMessage(call, parsed.value) } : parsed
   },
 })

@@ -1,4 +1,5 @@
 import type { StepDescription, StepOutcome } from '../actors/step.ts'
+import { fromCallData, toHandMessage } from '../actors/tool-message.ts'
 import { PerdureError } from '../errors.ts'
 import type { ToolMessage } from '../machines/conversation.ts'
 import { questionKey } from '../persistence/keys.ts'
@@ -74,7 +75,7 @@ async function readStep(services: Services, runId: string, key: string): Promise
 /** What the step would have settled with. */
 function toValue({ kind, name, data }: StepRecord, result: unknown): unknown {
   if (kind === 'step') return result
-  return toToolMessage(name, data, typeof result === 'string' ? result : (JSON.stringify(result) ?? 'done'), false)
+  return toHandMessage(fromCallData(name, data), { result })
 }
 
 function assertCanSettle(key: string, { kind }: StepRecord): void {
@@ -90,11 +91,6 @@ export function toFailure(
   { kind, name, data }: Pick<StepDescription, 'kind' | 'name' | 'data'>,
   error: string,
 ): StepOutcome<ToolMessage> {
-  if (kind === 'tool') return { status: 'ok', value: toToolMessage(name, data, `Tool \`${name}\` failed: ${error}`, true) }
+  if (kind === 'tool') return { status: 'ok', value: toHandMessage(fromCallData(name, data), { error }) }
   return { status: 'error', error: new Error(error) }
-}
-
-function toToolMessage(name: string, data: unknown, content: string, isError: boolean): ToolMessage {
-  const callId = typeof data === 'object' && data !== null && 'callId' in data ? String(data.callId) : ''
-  return { role: 'tool', callId, name, content, isError }
 }

@@ -72,6 +72,54 @@ describe('a step in doubt', () => {
     assert.equal(await told(directory), '{"id":7}')
   })
 
+  for (const [outcome, text] of [
+    [{ result: 'gone' }, 'gone'],
+    [{ error: 'dead' }, 'Tool `send` failed: dead'],
+  ] as const)
+    test(`whose arguments a person had changed is settled by hand with that said: ${text}`, async () => {
+      const directory = room.directory()
+      const running = Promise.withResolvers<void>()
+      const create = () =>
+        testAgent(model(), {}, [
+          tool({
+            name: 'send',
+            description: 'Sends',
+            input: z.object({ to: z.string().optional() }),
+            approval: true,
+            run() {
+              running.resolve()
+              return forever()
+            },
+          }),
+        ]).machine
+      const first = create()
+      const runtime = await room.open(directory, [first])
+      const run = await runtime.start(first, { id: 'run', input: { prompt: 'go' } })
+      const [question] = await eventually('a question', async () => {
+        const found = await readPending(runtime)
+        return found.length > 0 ? found : undefined
+      })
+      assert.ok(question)
+      await run.answer(question.id, { approved: true, arguments: { to: 'Ann' } })
+      await running.promise
+      await runtime.close()
+      const next = await room.open(directory, [create()], { autoResume: false })
+      const open = []
+      for await (const { key, kind, status } of next.get('run').steps())
+        if (kind === 'tool' && status === 'inDoubt') open.push(key)
+      assert.equal(open.length, 1)
+      await next.get('run').settle(open[0] ?? '', outcome)
+      await next.close()
+      await using last = await room.open(directory, [create()])
+      assert.deepEqual(
+        await last
+          .get('run')
+          .done()
+          .then((answer) => (answer as { output: string }).output),
+        `(A person changed the arguments to {"to":"Ann"}.)\n${text}`,
+      )
+    })
+
   test('is settled by hand with an error that the model is told', async () => {
     const directory = await leave()
     const runtime = await open(directory)
