@@ -15,7 +15,7 @@ import { type MachineRegistry, planActivation } from './machine-registry.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { restoreActor } from './restore.ts'
-import { assertMachine, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
+import { assertMachine, isOver, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 import { toAborted } from './turn.ts'
 import type { Watchers } from './watchers.ts'
@@ -382,9 +382,8 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       try {
         await use(id, (activation) => activation.takeMessages())
       } catch (error) {
-        if (isPerdureError(error, 'RUN_NOT_FOUND') || isPerdureError(error, 'RUN_ENDED') || isPerdureError(error, 'RUN_CONFLICT'))
-          await dropMessages(id)
-        else throw error
+        if (!isOver(error) && !isPerdureError(error, 'RUN_CONFLICT')) throw error
+        await dropMessages(id)
       }
     },
     async stop() {

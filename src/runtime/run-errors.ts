@@ -1,4 +1,4 @@
-import { PerdureError } from '../errors.ts'
+import { isPerdureError, PerdureError } from '../errors.ts'
 import type { Head, RunLog } from '../persistence/run-log.ts'
 import { MACHINE } from './machine-head.ts'
 
@@ -32,4 +32,9 @@ export function toEnded(run: string): PerdureError {
   return new PerdureError('RUN_ENDED', `The run \`${run}\` has ended and takes no more events. Start another under a new id.`, {
     details: { run },
   })
+}
+
+/** Whether a run could not be activated because there is nothing left of it to do. */
+export function isOver(error: unknown): boolean {
+  return isPerdureError(error, 'RUN_ENDED') || isPerdureError(error, 'RUN_NOT_FOUND')
 }

@@ -1,4 +1,5 @@
 import { inboxRange, toInbox, toWake, wakeRange } from '../persistence/keys.ts'
+import { isOver } from './run-errors.ts'
 import type { Services } from './services.ts'
 import type { TimerHandle } from './timer-queue.ts'
 
@@ -42,7 +43,7 @@ export function createWaker({ services, activate, takeMessages, concurrency, onB
         .then(
           () => {},
           (error: unknown) => {
-            if (!isClosed) onBlocked(runId, error)
+            if (!isClosed && !isOver(error)) onBlocked(runId, error) // it may have ended since it was listed
           },
         )
         .finally(() => running.delete(one))

@@ -259,3 +259,29 @@ test('that a run has ended is told only when it has: an event beside the bad one
   await rejectsWith(run.send({ type: 'add' }), 'RUN_ENDED')
   await runtime.close()
 })
+
+test('a run that ends while it is about to be woken is not told of as one that cannot go on', async () => {
+  const machine = setup({}).createMachine({
+    id: 'm',
+    initial: 'asleep',
+    states: { asleep: { after: { 20: 'awake' } }, awake: { on: { any: {} } } },
+  })
+  const store = await createHookedStore()
+  const first = store.open([machine], {}, false)
+  await first.start(machine, { id: 'x' })
+  await first.close()
+  await new Promise((resolve) => setTimeout(resolve, 30))
+  const gate = createGate()
+  const second = store.open([machine], { read: (key) => (key === 'h/x' ? gate.pass() : undefined) }, false)
+  const told: string[] = []
+  second.subscribe(({ type }) => void told.push(type))
+  gate.shut()
+  const cancelled = second.get('x').cancel()
+  await gate.reached
+  const resumed = second.resume() // it is due
+  await untilStuck(resumed)
+  gate.open()
+  await Promise.all([cancelled, resumed])
+  assert.deepEqual(told, ['machine.cancelled'])
+  await second.close()
+})
