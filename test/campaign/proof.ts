@@ -1,4 +1,5 @@
 import { counters, type SubjectResult, type Totals, toTotals } from './campaign.ts'
+import { plantedBugs } from './planted-bugs.ts'
 import { subjectKinds } from './subjects.ts'
 
 /** Where and how a campaign was run. */
@@ -90,6 +91,8 @@ the outside had seen, and how often; how many requests to models were paid; what
 - **Deaths** are processes that end by SIGKILL, on LevelDB in a folder, with the same clock: at every write, at random instants, and during the recovery from the death before. The scenarios are not counted among them.
 - A step that was in flight at a death is *in doubt*, and its policy decides. Where it is reported as such, or a person says what it came to, the output may be another one; no effect may be doubled there either.
 - A request to a model that was in flight is asked again. What had settled is not.
+
+A campaign that finds nothing says something only if it finds what is wrong: \`test/campaign/planted-bugs.ts\` breaks the runtime in ${plantedBugs.length} ways, one at a time, and a test sees the campaign count each.
 
 The programs are in [test/campaign/subjects](../test/campaign/subjects). A failure is run again with \`npm run campaign -- --subject <name> --schedule '<schedule>'\`. The same tool explores programs of your own: \`exploreCrashes\` of
 \`perdure/testing\`. A power cut is another thing than the death of a process: \`test/faults\` has those.
