@@ -75,7 +75,7 @@ export type { Run, SendOptions, WaitCondition, WaitOptions } from './runtime/run
 export type { RunFilter, RunInfo } from './runtime/run-list.ts'
 export type { Runtime } from './runtime/runtime.ts'
 export type { Spend } from './runtime/spend.ts'
-export type { ResolvedDoubt } from './runtime/step-host.ts'
+export type { ResolvedDoubt } from './runtime/step-execution.ts'
 export type { StepInfo, StepStatus } from './runtime/step-list.ts'
 export { openLevelStore, openMemoryStore } from './runtime/stores.ts'
 export type { StreamChunk, StreamOptions } from './runtime/stream.ts'

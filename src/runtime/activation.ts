@@ -8,7 +8,7 @@ import { toCorrupt } from './recorded.ts'
 import { toNotRunning } from './running-turns.ts'
 import type { Services } from './services.ts'
 import type { Spend } from './spend.ts'
-import type { ResolvedDoubt } from './step-host.ts'
+import type { ResolvedDoubt } from './step-execution.ts'
 import { watchTurns } from './turn.ts'
 
 /** What the owner of an activation hears while a turn is executed. */

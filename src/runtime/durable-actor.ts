@@ -16,7 +16,8 @@ import { toMessageOperation } from './message.ts'
 import { hasLiveParts, readPersisted } from './persisted.ts'
 import { markRoot, restoreActor, startRestored } from './restore.ts'
 import type { Services } from './services.ts'
-import { createStepHost, type StepObserver } from './step-host.ts'
+import type { StepObserver } from './step-execution.ts'
+import { createStepHost } from './step-host.ts'
 
 /**
  * An XState actor each of whose changes is committed: its snapshot, its timers, its steps and its messages to other runs, in one batch (P5). Machines of

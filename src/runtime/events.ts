@@ -1,6 +1,6 @@
 import type { DoubtResolution } from '../persistence/run-record.ts'
 import type { Spend } from './spend.ts'
-import type { ResolvedDoubt } from './step-host.ts'
+import type { ResolvedDoubt } from './step-execution.ts'
 
 /** What an attempt at a run reused and what it paid for. */
 export interface Receipt {

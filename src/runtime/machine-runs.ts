@@ -11,11 +11,12 @@ import { createInTurn } from './in-turn.ts'
 import { tell } from './listener.ts'
 import { createMachineActivation, gone, type MachineActivation } from './machine-activation.ts'
 import { MACHINE, type MachineHead, readMachineHead } from './machine-head.ts'
-import { type MachineRegistry, planActivation } from './machine-registry.ts'
+import type { MachineRegistry } from './machine-registry.ts'
+import { park, prepareRun } from './machine-resumption.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { restoreActor } from './restore.ts'
-import { assertMachine, isOver, toEnded, toIncompatible, toNotFound } from './run-errors.ts'
+import { assertMachine, isOver, toEnded, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 import { toAborted } from './turn.ts'
 import type { Watchers } from './watchers.ts'
@@ -179,37 +180,6 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
     return log
   }
 
-  /** What the run goes on with, on the machine that there is now (P10). */
-  const prepare = async (log: RunLog) => {
-    const head = readMachineHead(log.head)
-    const record = (await log.loadSnapshot()) as ActorRecord // checksummed: written by a durable actor
-    const { name } = log.head
-    const plan = planActivation(registry, {
-      run: log.id,
-      name,
-      version: head.version,
-      snapshot: record.actor,
-      timers: record.timers,
-    })
-    if (plan.kind === 'park') throw toIncompatible(log, plan.missing)
-    if (plan.kind === 'failed' || plan.kind === 'unknown') throw plan.error
-    const { machine, version } = plan
-    const isChanged = version.structure !== head.version.structure || version.declared !== head.version.declared
-    return {
-      machine,
-      record: plan.kind === 'migrate' ? { ...record, actor: plan.snapshot, timers: plan.timers } : record,
-      change: isChanged || log.head.status === 'incompatible' ? { ...head, version, missing: undefined } : undefined,
-    }
-  }
-  const park = async (log: RunLog, error: PerdureError): Promise<void> => {
-    const missing = error.details.missing as readonly string[] // put there by `toIncompatible`
-    const known = log.head.status === 'incompatible' ? readMachineHead(log.head).missing : undefined
-    if (known?.join() === missing.join()) return
-    log.update({ status: 'incompatible', data: { ...readMachineHead(log.head), missing: [...missing] } })
-    await log.commit()
-    emit({ type: 'machine.parked', runId: log.id, name: log.head.name, missing })
-  }
-
   const hasMessages = async (id: string): Promise<boolean> => {
     for await (const _ of store.entries({ ...inboxRange(id), limit: 1 })) return true
     return false
@@ -230,8 +200,8 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
     claimed(id, async (release) => {
       const log = await openLog(id)
       if (log.head.endedAt !== undefined) throw toEnded(id)
-      const { machine, record, change } = await prepare(log).catch(async (error: unknown) => {
-        if (isPerdureError(error, 'RUN_INCOMPATIBLE')) await park(log, error)
+      const { machine, record, change } = await prepareRun(registry, log).catch(async (error: unknown) => {
+        if (isPerdureError(error, 'RUN_INCOMPATIBLE')) await park(emit, log, error)
         throw error
       })
       await loadSteps(log, record.actor)
@@ -336,7 +306,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
     },
     readHead,
     async readOutput(id) {
-      const record = (await (await openRunLog(services, id))?.loadSnapshot()) as ActorRecord | undefined // see `prepare`
+      const record = (await (await openRunLog(services, id))?.loadSnapshot()) as ActorRecord | undefined // see `prepareRun`
       return record?.actor.output
     },
     async read(id) {
@@ -355,7 +325,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         const current = inMemory.get(id)
         if (current?.state === 'active') return { snapshot: await current.snapshot(), head: await readHead(id) }
         const log = await openLog(id)
-        const { machine, record } = await prepare(log)
+        const { machine, record } = await prepareRun(registry, log)
         return { head: log.head, snapshot: restoreActor(id, machine, record).getSnapshot() }
       })
     },

@@ -1,6 +1,6 @@
 import type { Receipt } from './events.ts'
 import { addSpend, NO_SPEND, type Spend } from './spend.ts'
-import type { ResolvedDoubt } from './step-host.ts'
+import type { ResolvedDoubt } from './step-execution.ts'
 
 /** Adds up what one attempt at a run reused and paid. */
 export interface ReceiptBook {

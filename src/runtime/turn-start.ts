@@ -8,7 +8,7 @@ import { type ActorRecord, toLeaving } from './durable-actor.ts'
 import { withinAllowance } from './flow-limits.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND, type Spend } from './spend.ts'
-import type { ResolvedDoubt } from './step-host.ts'
+import type { ResolvedDoubt } from './step-execution.ts'
 import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
 
 type StoredAgent = ActorRecord & { readonly actor: { readonly context: AgentContext } }

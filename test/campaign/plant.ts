@@ -8,16 +8,16 @@ import { plantedBugs } from './planted-bugs.ts'
 const bug = plantedBugs.find(({ name }) => name === process.env.PLANTED_BUG)
 if (bug === undefined) throw new Error(`There is no planted bug \`${process.env.PLANTED_BUG}\``)
 const { edits } = bug
-const url = new URL(`../../src/${bug.file}`, import.meta.url).href
+const toUrl = (file: string): string => new URL(`../../src/${file}`, import.meta.url).href
 
 registerHooks({
   load(loaded, context, nextLoad) {
     const result = nextLoad(loaded, context)
-    if (loaded !== url) return result
+    const own = edits.filter(([file]) => toUrl(file) === loaded)
+    if (own.length === 0) return result
     let source = String(result.source)
-    for (const [original, planted] of edits) {
-      if (!source.includes(original))
-        throw new Error(`\`${bug.file}\` does not contain \`${original}\` any more: plant another bug`)
+    for (const [file, original, planted] of own) {
+      if (!source.includes(original)) throw new Error(`\`${file}\` does not contain \`${original}\` any more: plant another bug`)
       source = source.replace(original, () => planted)
     }
     return { ...result, source }
