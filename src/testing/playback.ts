@@ -1,5 +1,5 @@
 import type { ModelRequest } from '../actors/model.ts'
-import { PerdureError } from '../errors.ts'
+import { PerdureError, toMessage } from '../errors.ts'
 import type { ToolCall, Usage } from '../machines/conversation.ts'
 import type { Fault, Script, ScriptedAnswer, ScriptedCall } from './script.ts'
 import { estimateUsage } from './usage-estimate.ts'
@@ -21,23 +21,36 @@ export interface PlayedAnswer {
 export interface Playback {
   /** The next answer. Rejects with `MODEL_BAD_REQUEST` beyond the end of the script, and with what the script's function threw. */
   readonly next: (request: ModelRequest) => Promise<PlayedAnswer>
-  /** Throws when answers are left over, or when more was asked than the script has. */
+  /** Throws when answers are left over, when more was asked than the script has, or something else than an answer expects. */
   readonly done: () => void
 }
 
 /** Starts a script at its beginning. */
 export function toPlayback(script: Script): Playback {
   let calls = 0
+  let unexpected: PerdureError | undefined
   return {
     next: async (request) => {
-      calls += 1
-      const scripted = typeof script === 'function' ? await script(request, calls) : script[calls - 1]
-      if (scripted === undefined) throw beyondScript(script, calls)
-      return toPlayed(typeof scripted === 'string' ? { text: scripted } : scripted, request)
+      const call = ++calls
+      const scripted = typeof script === 'function' ? await script(request, call) : script[call - 1]
+      if (scripted === undefined) throw beyondScript(script, call)
+      if (typeof scripted === 'string') return toPlayed({ text: scripted }, request)
+      try {
+        await scripted.expect?.(request, call)
+      } catch (cause) {
+        const error = notExpected(call, cause)
+        unexpected ??= error
+        throw error
+      }
+      return toPlayed(scripted, request)
     },
     done: () => {
+      if (unexpected !== undefined) throw unexpected
       if (typeof script === 'function' || calls === script.length) return
-      const next = calls < script.length ? `${script.length - calls} were never asked for` : `${calls} were asked for`
+      const next =
+        calls < script.length
+          ? `${script.length - calls} were never asked for, from answer ${calls + 1} on`
+          : `${calls} were asked for`
       throw new Error(`The script has ${count(script.length, 'answer')}; ${next}.`)
     },
   }
@@ -49,6 +62,17 @@ function beyondScript(script: Script, call: number): PerdureError {
       ? `The script's function returned nothing for call ${call}. Let it return an answer for this conversation.`
       : `The script has ${count(script.length, 'answer')} and this is call ${call}. Add an answer, or find out who asks once too often.`
   return new PerdureError('MODEL_BAD_REQUEST', message, { details: { call } })
+}
+
+function notExpected(call: number, cause: unknown): PerdureError {
+  return new PerdureError(
+    'MODEL_BAD_REQUEST',
+    `Call ${call} of the script asks for something else than its answer expects: ${toMessage(cause)}`,
+    {
+      cause,
+      details: { call },
+    },
+  )
 }
 
 function toPlayed(answer: ScriptedAnswer, request: ModelRequest): PlayedAnswer {

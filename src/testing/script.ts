@@ -61,6 +61,11 @@ export interface ScriptedAnswer {
   readonly delayMs?: number
   /** What the answer waits for besides. */
   readonly until?: Promise<unknown>
+  /**
+   * Asserts on what was asked; `call` counts from 1. What it throws is the `cause` of the `MODEL_BAD_REQUEST` that the call fails with, and `done()` throws that again: an agent takes a
+   * call that failed for bad luck. Default: anything may be asked.
+   */
+  readonly expect?: (request: ModelRequest, call: number) => void | Promise<void>
 }
 
 /**

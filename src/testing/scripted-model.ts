@@ -32,7 +32,7 @@ export interface ScriptedModel extends Model {
   readonly calls: number
   /** The ids that {@link Model.resume} was called with, in order. */
   readonly resumed: readonly string[]
-  /** Throws when answers of the script were never asked for, or more was asked than it has. A function has no end. */
+  /** Throws when answers of the script were never asked for, more was asked than it has, or something else than an answer's `expect` takes. A function has no end. */
   readonly done: () => void
 }
 

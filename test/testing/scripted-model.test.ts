@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { type ScriptedAnswer, scriptedModel } from 'perdure/testing'
+import { openaiServer, type ScriptedAnswer, scriptedModel } from 'perdure/testing'
 import type { ModelRequest } from '../../src/actors/model.ts'
 import { isPerdureError, PerdureError, type PerdureErrorCode } from '../../src/errors.ts'
 import { toContext } from '../support/model-call.ts'
@@ -87,7 +87,7 @@ describe('scriptedModel', () => {
   })
 
   it('is not done while answers are left over', () => {
-    assert.throws(() => scriptedModel(['One.', 'Two.']).done(), /has 2 answers; 2 were never asked for/)
+    assert.throws(() => scriptedModel(['One.', 'Two.']).done(), /has 2 answers; 2 were never asked for, from answer 1 on/)
   })
 
   it('refuses pieces that do not join to the text', async () => {
@@ -170,6 +170,52 @@ describe('scriptedModel', () => {
       assert.deepEqual(heard, isWhole ? ['a', ' b'] : isHalf ? ['a'] : [])
     })
   }
+})
+
+describe('what an answer of a scriptedModel expects', () => {
+  it('is asserted of the request, with the number of the call', async () => {
+    const numbers: number[] = []
+    const expect = ({ messages }: ModelRequest, call: number): void => {
+      numbers.push(call)
+      assert.equal(messages.at(-1)?.content, `question ${call}`)
+    }
+    const model = scriptedModel([
+      { text: 'one', expect },
+      { text: 'two', expect },
+    ])
+    await model(ask('question 1'), toContext())
+    await model(ask('question 2'), toContext())
+    assert.deepEqual(numbers, [1, 2])
+    model.done()
+  })
+
+  it('fails the call that is another, and `done`, with what was thrown', async () => {
+    const thrown = new assert.AssertionError({ message: 'no tools' })
+    const expect = async (): Promise<void> => Promise.reject(thrown)
+    const model = scriptedModel(['one', { text: 'two', expect }])
+    await model(ask('?'), toContext())
+    const isUnexpected = (error: unknown): boolean => {
+      assert.ok(isPerdureError(error))
+      assert.equal(error.code, 'MODEL_BAD_REQUEST')
+      assert.equal(error.message, 'Call 2 of the script asks for something else than its answer expects: no tools')
+      assert.equal(error.cause, thrown)
+      assert.deepEqual(error.details, { call: 2 })
+      return true
+    }
+    await assert.rejects(model(ask('?'), toContext()), isUnexpected)
+    assert.throws(() => model.done(), isUnexpected) // although the script has been used up
+  })
+
+  it('is asserted by a server too', async () => {
+    await using server = await openaiServer({ script: [{ text: 'one', expect: () => assert.fail('no tools') }] })
+    const response = await fetch(`${server.url}/chat/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ model: 'm', messages: [{ role: 'user', content: '?' }] }),
+    })
+    assert.equal(response.status, 400)
+    assert.match(await response.text(), /Call 1 of the script asks for something else than its answer expects: no tools/)
+    assert.throws(() => server.done(), /no tools/)
+  })
 })
 
 describe('scriptedModel in the background', () => {

@@ -36,7 +36,7 @@ export interface OpenAIServer extends AsyncDisposable {
   readonly fetches: readonly ServerFetch[]
   /** The requests that it refused. */
   readonly rejections: readonly ServerRejection[]
-  /** Throws when answers of the script were never asked for, or more was asked than it has. */
+  /** Throws when answers of the script were never asked for, more was asked than it has, or something else than an answer's `expect` takes. */
   readonly done: () => void
   /** Breaks every connection and waits until nothing runs. */
   readonly close: () => Promise<void>
