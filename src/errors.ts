@@ -25,6 +25,7 @@ export type PerdureErrorCode =
   | 'STORE_WRITE_FAILED'
   | 'STORE_CLOSED'
   | 'STORE_FENCED'
+  | 'OWNER_GONE'
   | 'RUN_CORRUPT'
   | 'RUN_ID_INVALID'
   | 'RUN_CONFLICT'
@@ -50,6 +51,7 @@ export type PerdureErrorCode =
   | 'STEP_NESTED'
   | 'VALUE_NOT_STORABLE'
   | 'CRASH_FOUND'
+  | 'REPLAY_DIVERGED'
 
 const marker = Symbol.for('perdure.error')
 

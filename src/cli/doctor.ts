@@ -1,9 +1,10 @@
-import { resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { isPerdureError, toMessage } from '../errors.ts'
 import { toFirstLine, toSafeJson, toSafeText } from '../observe/safe-text.ts'
 import { type DoctorReport, type DoctorSummary, doctor } from '../runtime/doctor.ts'
-import type { MachineEntry } from '../runtime/machine-registry.ts'
+import { loadMachines } from './app.ts'
+import type { CommandOutput } from './command.ts'
+
+export type { CommandOutput } from './command.ts'
 
 /** What the command `perdure doctor` was given. */
 export interface DoctorCommand {
@@ -12,12 +13,6 @@ export interface DoctorCommand {
   /** A module that exports `machines`, as `openRuntime` takes them. */
   readonly app: string
   readonly json?: boolean | undefined
-}
-
-/** Where a command writes. */
-export interface CommandOutput {
-  readonly out: (text: string) => void
-  readonly err: (text: string) => void
 }
 
 /** `0`: every live run would go on. `1`: some would not. `2`: nothing could be said. */
@@ -44,19 +39,6 @@ export async function runDoctor({ dir, app, json = false }: DoctorCommand, { out
     err(`perdure doctor: ${isPerdureError(error) ? `${error.code}: ` : ''}${toFirstLine(toMessage(error))}\n`)
     return 2
   }
-}
-
-async function loadMachines(app: string): Promise<readonly MachineEntry[]> {
-  let exported: { readonly machines?: unknown }
-  try {
-    exported = await import(pathToFileURL(resolve(app)).href)
-  } catch (error) {
-    throw new Error(`The module ${app} cannot be loaded: ${toMessage(error)}`, { cause: error })
-  }
-  const { machines } = exported
-  if (!Array.isArray(machines))
-    throw new TypeError(`Expected ${app} to export \`machines\`, an array as for \`openRuntime\`, got ${typeof machines}`)
-  return machines // each is checked by `doctor`
 }
 
 function toLine(report: DoctorReport): string {

@@ -15,8 +15,13 @@ export type DirectoryKind = 'empty' | 'unfinished' | 'database' | 'damaged' | 'f
  */
 const creatingFileName = 'CREATING'
 
-// The root of a freshly made ext4 volume has this one.
-const ignoredNames: readonly string[] = ['lost+found']
+/** Where an owner of the store listens, or one that died did. */
+export const socketFileName = 'perdure.sock'
+/** After its name, while it is being made. */
+export const begunSuffix = '.new'
+
+// The root of a freshly made ext4 volume has the first.
+const ignoredNames: readonly string[] = ['lost+found', socketFileName, `${socketFileName}${begunSuffix}`]
 
 /**
  * Creates the directory (mode 0700, parents too) unless it exists, and checks that it can be written. What it creates outlives a

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { PerdureError } from '../errors.ts'
 import type { DoctorReport } from './examination.ts'
+import { assertStore } from './existing-store.ts'
 import type { MachineEntry } from './machine-registry.ts'
 
 export type { DoctorReport } from './examination.ts'
@@ -64,21 +65,4 @@ export async function doctor({ directory, machines, onRun, signal }: DoctorOptio
     await store.close()
   }
   return counts
-}
-
-/** Opening a store creates it: a mistyped path must not become one. */
-async function assertStore(directory: string): Promise<void> {
-  const { inspectDirectory } = await import('../persistence/store-directory.ts')
-  try {
-    const kind = await inspectDirectory(directory)
-    if (kind !== 'empty' && kind !== 'unfinished') return
-  } catch (error) {
-    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
-    if (!isMissing) return // opening it says what is wrong
-  }
-  throw new PerdureError(
-    'STORE_PATH_INVALID',
-    `There is no store at ${directory}. Nothing was created. Name the directory that \`openRuntime\` is given.`,
-    { details: { directory } },
-  )
 }

@@ -1,3 +1,5 @@
+import { isAbsolute } from 'node:path'
+import type { Endpoint } from '../management/endpoint.ts'
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
@@ -101,9 +103,14 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     import('./runtime.ts'),
   ])
   const store = options.store ?? (await openLevelStore(options.directory ?? '', signal === undefined ? {} : { signal }))
+  const served = Promise.withResolvers<Runtime>()
+  served.promise.catch(() => {}) // nobody may come
+  const flows = new Set<string>()
+  let endpoint: Endpoint | undefined
   try {
     await resumeDeletions(store) // before anything can begin anew under the id of a run that is half gone
-    return createRuntime({
+    endpoint = await serve(store, { clock, machines, flows, runtime: served.promise })
+    const runtime = createRuntime({
       store,
       durability,
       clock,
@@ -114,12 +121,51 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
       retention,
       inspect,
       onEvent,
+      flows,
+      endpoint,
       reporter: createReporter({ format, now: () => clock.now() }),
     })
+    served.resolve(runtime)
+    return runtime
   } catch (error) {
+    served.reject(error)
+    await endpoint?.close()
     await store.close() // the machines were refused, or the store cannot be read
     throw error
   }
+}
+
+interface Served {
+  readonly clock: Clock
+  readonly machines: readonly MachineEntry[]
+  readonly flows: ReadonlySet<string>
+  /** There when the endpoint is already. */
+  readonly runtime: Promise<Runtime>
+}
+
+/** Lets other processes reach the store, if it is on disk. What answers them is loaded when the first one comes. */
+async function serve(store: Store, { clock, machines, flows, runtime }: Served): Promise<Endpoint | undefined> {
+  if (!isAbsolute(store.location)) return undefined
+  const openedAt = clock.now()
+  const { openEndpoint } = await import('../management/endpoint.ts')
+  return openEndpoint(store.location, async () => {
+    const [{ createManagement }, { createRequestHandler }] = await Promise.all([
+      import('../management/local.ts'),
+      import('../management/server.ts'),
+    ])
+    const ids = machines.map((entry) => ('machine' in entry ? entry.machine.id : entry.id))
+    const closing = new AbortController()
+    const room = {
+      runtime: await runtime,
+      store,
+      now: () => clock.now(),
+      openedAt,
+      machines: ids,
+      flows,
+      closing: closing.signal,
+    }
+    return createRequestHandler(createManagement(room), { directory: store.location, closing })
+  })
 }
 
 function assertPlace({ directory, store }: RuntimeOptions): void {

@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path'
 import type { AnyStateMachine } from 'xstate'
 import { assertLimits } from '../actors/profile.ts'
 import { PerdureError } from '../errors.ts'
+import type { Endpoint } from '../management/endpoint.ts'
 import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
@@ -64,8 +65,11 @@ export interface Runtime extends AsyncDisposable {
   /**
    * Activates the runs of machines that have work: messages, steps that were in flight, deadlines that have come; and from then on those that get some.
    * Resolves when the first are in memory. Opening does it, unless `autoResume` is false.
+   *
+   * With an id, brings the run of a machine into memory, whatever it waits for. Errors then: `RUN_NOT_FOUND`, `RUN_ENDED`, `RUN_INCOMPATIBLE`, `MACHINE_UNKNOWN`,
+   * `MIGRATION_FAILED`, `RUN_CORRUPT`, `RUN_CONFLICT` (of a flow or agent: it goes on when it is run again).
    */
-  resume(): Promise<void>
+  resume(id?: string): Promise<void>
   /**
    * Removes all records of a run, and of a flow those of its conversations; a machine's run is stopped first. False: there was none. Nothing of it is on disk
    * when it resolves. A run that is started under the same id later has the same idempotency keys: take another id where that matters. Errors:
@@ -94,6 +98,10 @@ export interface RuntimeParts {
   readonly idle: IdlePolicy
   readonly retention: RetentionPolicy | undefined
   readonly inspect: InspectionObserver | undefined
+  /** Where the names of its flows are put. Default: where nobody else sees them. */
+  readonly flows?: Set<string> | undefined
+  /** Where other processes reach it; closed with it. Default: nowhere. */
+  readonly endpoint?: Endpoint | undefined
   /** Hears every event, and is closed with the runtime. */
   readonly reporter: Reporter
   readonly onEvent: EventListener | undefined
@@ -109,7 +117,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   const listeners = new Set<EventListener>(onEvent === undefined ? [reporter] : [reporter, onEvent])
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
-  const flows = new Set<string>()
+  const { flows = new Set(), endpoint } = parts
   const flowRuns = createFlowRuns(() => services, scopes)
   const sessions = new Map<string, OpenSession>()
   let closed: Promise<void> | undefined
@@ -243,7 +251,12 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       assertOpen()
       return listPending(store, filter)
     },
-    resume: () => machines.resume(),
+    async resume(id) {
+      if (id === undefined) return machines.resume()
+      assertOpen()
+      assertRunId(id)
+      await machines.activate(id)
+    },
     delete: (id) => machines.delete(id),
     inspect: (observer) => inspection.observe(observer),
 
@@ -256,6 +269,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       closed ??= (async () => {
         const error = new PerdureError('STORE_CLOSED', `The runtime of \`${store.location}\` was closed.`)
         closing.abort(error)
+        const unreachable = endpoint?.close()
         idleSessions.close()
         await machines.stop(error)
         await Promise.all([...sessions.values()].map((session) => session.stop()))
@@ -265,6 +279,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
         await services.committer.idle()
         timers.close()
         inspection.close()
+        await unreachable // whoever opens the store next listens at the same place
         await store.close()
       })().finally(() => reporter.close())
       await untilAborted(closed, signal, store.location)

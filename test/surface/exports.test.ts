@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as perdure from 'perdure'
+import * as client from 'perdure/client'
 import * as observe from 'perdure/observe'
 import * as testing from 'perdure/testing'
 
@@ -26,12 +27,27 @@ const surface = {
     'sendToRun',
     'tool',
   ],
+  'perdure/client': ['connect'],
   'perdure/observe': ['createLedger', 'createReporter'],
-  'perdure/testing': ['createTestClock', 'exploreCrashes', 'openaiServer', 'readLedger', 'scriptedModel', 'storeContract', 'toConversationKey'],
+  'perdure/testing': [
+    'createTestClock',
+    'createTestModel',
+    'exploreCrashes',
+    'openaiServer',
+    'readLedger',
+    'scriptedModel',
+    'storeContract',
+    'testModel',
+    'toConversationKey',
+  ],
 }
 
 test('`perdure` exports exactly the names that are promised', () => {
   assert.deepEqual(Object.keys(perdure).toSorted(), surface.perdure)
+})
+
+test('`perdure/client` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(client).toSorted(), surface['perdure/client'])
 })
 
 test('`perdure/observe` exports exactly the names that are promised', () => {
