@@ -7,9 +7,11 @@ import { toStorable } from './storable.ts'
 import type { Operation, Store } from './store.ts'
 
 /**
- * A run's snapshot. Until it first outgrows 512 bytes it is kept in the run's head, as a whole: one record a commit. From then on it is one base and the deltas since. A new base is written when the deltas outweigh it, so writing costs at most
- * a constant factor of what changed and restoring reads at most twice the snapshot, or 8 KB of deltas if that is more (P6). Each record names the checksum of the one
- * before it: a hole is noticed (P9).
+ * A run's snapshot. Until it first outgrows 512 bytes it is kept in the run's head, as a whole: one record a commit. From then on it is a chain:
+ * one base and the deltas since. A new base is written when the chain is more than twice the snapshot: what only grows is hardly ever written
+ * again, what is overwritten is written again when half of the chain is out of date. So writing costs at most a constant factor of what
+ * changed, and restoring reads at most 2.5 times the snapshot, as large as it was when it was last measured, or 8 KB if that is more (P6).
+ * Each record names the checksum of the one before it: a hole is noticed (P9).
  */
 interface Link {
   /** Number of the record in its chain; the base has the number of the last delta it took in. */
@@ -17,6 +19,8 @@ interface Link {
   /** Checksum of the record before; 0 for a base. */
   readonly after: number
   readonly delta: Delta
+  /** The snapshot as a base would be this many bytes: it was measured, and the chain was not yet twice that. */
+  readonly size?: number
 }
 
 /** Where the chain ends: kept in the run's head, so that a lost end is noticed too. */
@@ -27,8 +31,11 @@ export interface ChainEnd {
   readonly inline?: Uint8Array | undefined
 }
 
-/** As long as the deltas are smaller than this, the base is not rewritten: it would save nothing. */
+/** A chain up to this size is not made shorter: it would save nothing. */
 const SMALL_BYTES = 8 * 1024
+
+/** To measure the snapshot is to pack it: only a chain that grew by this factor since the last time is worth it. */
+const MEASURE_GROWTH = 1.25
 
 /** A snapshot up to this size is kept in the head. */
 const INLINE_BYTES = 512
@@ -41,12 +48,22 @@ export interface SnapshotLog {
   write(next: unknown): readonly Operation[]
 }
 
-function createLog(
-  run: string,
-  state: { value: unknown; end: ChainEnd; baseSeq: number; baseBytes: number; deltaBytes: number },
-): SnapshotLog {
-  let { value, end, baseSeq, baseBytes, deltaBytes } = state
-  const isInline = (): boolean => baseBytes === 0
+/** How large the chain is, and how large the snapshot. */
+interface ChainSize {
+  readonly bytes: number
+  /** The snapshot as a base, when it was last measured; 0 while there is no chain. */
+  readonly snapshotBytes: number
+  /** The chain at that time. */
+  readonly measuredAt: number
+}
+
+const NO_CHAIN: ChainSize = { bytes: 0, snapshotBytes: 0, measuredAt: 0 }
+
+const isTooLong = ({ bytes, snapshotBytes }: ChainSize): boolean => bytes > Math.max(2 * snapshotBytes, SMALL_BYTES)
+
+function createLog(run: string, state: { value: unknown; end: ChainEnd; baseSeq: number; size: ChainSize }): SnapshotLog {
+  let { value, end, baseSeq, size } = state
+  const isInline = (): boolean => size.bytes === 0
 
   /** Whether `next` was, or needed not be, kept in the head. */
   const writeInline = (next: unknown): boolean => {
@@ -58,10 +75,42 @@ function createLog(
     return true
   }
 
-  const append = (key: string, link: Link): Operation & { type: 'put' } => {
-    const bytes = encodeStorable(key, link)
-    end = { seq: link.seq, checksum: readChecksum(bytes) }
+  const put = (key: string, bytes: Uint8Array, seq: number): Operation => {
+    end = { seq, checksum: readChecksum(bytes) }
     return { type: 'put', key, value: bytes }
+  }
+
+  const toBase = (seq: number, next: unknown): Uint8Array => {
+    const link: Link = { seq, after: 0, delta: createDelta(undefined, next) }
+    return encodeStorable(baseKey(run), link)
+  }
+
+  const writeBase = (seq: number, bytes: Uint8Array): readonly Operation[] => {
+    const operations = [put(baseKey(run), bytes, seq)]
+    for (let old = baseSeq + 1; old < seq; old++) operations.push({ type: 'del', key: deltaKey(run, old) })
+    baseSeq = seq
+    size = { bytes: bytes.byteLength, snapshotBytes: bytes.byteLength, measuredAt: bytes.byteLength }
+    return operations
+  }
+
+  const writeNext = (next: unknown): readonly Operation[] => {
+    const seq = end.seq + 1
+    const delta = createDelta(value, next)
+    if (delta.patch === null) return []
+    if (isInline()) return writeBase(seq, toBase(seq, next))
+    const key = deltaKey(run, seq)
+    let link: Link = { seq, after: end.checksum, delta }
+    let bytes = encodeStorable(key, link)
+    const grown = { ...size, bytes: size.bytes + bytes.byteLength }
+    if (isTooLong(grown) && grown.bytes >= MEASURE_GROWTH * size.measuredAt) {
+      const base = toBase(seq, next)
+      const measured = { bytes: grown.bytes, snapshotBytes: base.byteLength, measuredAt: grown.bytes }
+      if (isTooLong(measured)) return writeBase(seq, base)
+      size = measured
+      link = { ...link, size: base.byteLength }
+      bytes = encodeStorable(key, link)
+    } else size = grown
+    return [put(key, bytes, seq)]
   }
 
   return {
@@ -73,31 +122,16 @@ function createLog(
     },
     write(next) {
       if (isInline() && writeInline(next)) return []
-      const delta = createDelta(value, next)
-      if (delta.patch === null) return []
-      const seq = end.seq + 1
-      const rebase = baseBytes === 0 || deltaBytes > Math.max(baseBytes, SMALL_BYTES)
-      if (!rebase) {
-        const operation = append(deltaKey(run, seq), { seq, after: end.checksum, delta })
-        value = next
-        deltaBytes += operation.value.byteLength
-        return [operation]
-      }
-      const operations: Operation[] = []
-      const operation = append(baseKey(run), { seq, after: 0, delta: createDelta(undefined, next) })
-      for (let old = baseSeq + 1; old < seq; old++) operations.push({ type: 'del', key: deltaKey(run, old) })
+      const operations = writeNext(next)
       value = next
-      baseSeq = seq
-      baseBytes = operation.value.byteLength
-      deltaBytes = 0
-      return [operation, ...operations]
+      return operations
     },
   }
 }
 
 /** The log of a run that has no snapshot yet. */
 export function createSnapshotLog(run: string): SnapshotLog {
-  return createLog(run, { value: undefined, end: { seq: 0, checksum: 0 }, baseSeq: 0, baseBytes: 0, deltaBytes: 0 })
+  return createLog(run, { value: undefined, end: { seq: 0, checksum: 0 }, baseSeq: 0, size: NO_CHAIN })
 }
 
 /** Reads a run's snapshot and checks that its chain is whole up to `expected`. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
@@ -117,14 +151,18 @@ export async function loadSnapshotLog(store: Store, run: string, expected: Chain
     } catch (error) {
       throw broken('it cannot be read from its head', error)
     }
-    return createLog(run, { value: patcher.value, end: expected, baseSeq: expected.seq, baseBytes: 0, deltaBytes: 0 })
+    return createLog(run, { value: patcher.value, end: expected, baseSeq: expected.seq, size: NO_CHAIN })
   }
+  let size = NO_CHAIN
   const read = (key: string, bytes: Uint8Array, before: ChainEnd | undefined): ChainEnd => {
     try {
-      const link = decodeStorable(key, bytes) as Link // checksummed: written by `append`
+      const link = decodeStorable(key, bytes) as Link // checksummed: written by `put`
       if (before !== undefined && link.seq !== before.seq + 1) throw broken(`record ${before.seq + 1} of it is missing`)
       if (link.after !== (before?.checksum ?? 0)) throw broken(`record ${link.seq} of it does not follow the one before`)
       patcher.apply(link.delta)
+      size = { ...size, bytes: size.bytes + bytes.byteLength }
+      const snapshotBytes = before === undefined ? bytes.byteLength : link.size
+      if (snapshotBytes !== undefined) size = { ...size, snapshotBytes, measuredAt: size.bytes }
       return { seq: link.seq, checksum: readChecksum(bytes) }
     } catch (error) {
       if (isPerdureError(error) && (error.code !== 'RUN_CORRUPT' || error.details.run === run)) throw error
@@ -136,14 +174,10 @@ export async function loadSnapshotLog(store: Store, run: string, expected: Chain
   if (base === undefined) throw broken('its base record is missing')
   let end = read(baseKey(run), base, undefined)
   const baseSeq = end.seq
-  let deltaBytes = 0
-  for await (const [key, bytes] of store.entries(deltaRange(run))) {
-    end = read(key, bytes, end)
-    deltaBytes += bytes.byteLength
-  }
+  for await (const [key, bytes] of store.entries(deltaRange(run))) end = read(key, bytes, end)
   if (end.seq !== expected.seq || end.checksum !== expected.checksum)
     throw broken(`it ends at record ${end.seq} instead of ${expected.seq}`)
-  return createLog(run, { value: patcher.value, end: expected, baseSeq, baseBytes: base.byteLength, deltaBytes })
+  return createLog(run, { value: patcher.value, end: expected, baseSeq, size })
 }
 
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && Buffer.compare(a, b) === 0

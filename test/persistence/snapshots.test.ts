@@ -4,17 +4,10 @@ import { isPerdureError } from '../../src/errors.ts'
 import { encodeStorable } from '../../src/persistence/codec.ts'
 import { baseKey, deltaKey } from '../../src/persistence/keys.ts'
 import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from '../../src/persistence/snapshots.ts'
-import type { Operation, Store } from '../../src/persistence/store.ts'
+import type { Store } from '../../src/persistence/store.ts'
 import { openHeldStore } from '../support/held-store.ts'
 
 const RUN = 'run 1'
-const sizeOf = (operations: readonly Operation[]): number =>
-  operations.reduce(
-    (sum, operation) =>
-      sum + (operation.type === 'put' ? operation.key.length + operation.value.byteLength : operation.key.length),
-    0,
-  )
-
 /** A store with a chain of a base and `count` deltas. */
 async function openChain(count: number) {
   const store = await openHeldStore()
@@ -121,48 +114,6 @@ describe('a snapshot', () => {
     assert.deepEqual([log.value, log.end], [state, end])
     await store.write(log.write({ ...state, turn: 3 }))
     assert.deepEqual((await load(store, log)).value, { ...state, turn: 3 })
-  })
-})
-
-describe('the cost of snapshots (P6)', () => {
-  const APPENDS = 3_000
-  const written: number[] = []
-  const store = openHeldStore()
-  const done = (async () => {
-    const log = createSnapshotLog(RUN)
-    let messages: readonly object[] = []
-    for (let turn = 0; turn < APPENDS; turn++) {
-      messages = [...messages, { role: 'user', content: `message ${String(turn).padStart(6, '0')} ${'x'.repeat(60)}` }]
-      const operations = log.write({ status: 'active', value: 'ready', context: { messages, turn } })
-      written.push(sizeOf(operations))
-      await (await store).write(operations)
-    }
-    return {
-      log,
-      snapshotBytes: encodeStorable('key', { status: 'active', value: 'ready', context: { messages, turn: APPENDS } }).byteLength,
-    }
-  })()
-
-  it('an append costs the same after 3,000 appends as after 100', async () => {
-    await done
-    // A commit that writes a new base is paid for by the appends between: the median is the append itself.
-    const median = (from: number, to: number): number => written.slice(from, to).toSorted((a, b) => a - b)[(to - from) >> 1] ?? 0
-    const [early, late] = [median(100, 200), median(2_900, 3_000)]
-    assert.ok(Math.abs(late - early) <= early * 0.1, `${early} bytes, then ${late}`)
-  })
-
-  it('all appends together write a small multiple of the final size', async () => {
-    const { snapshotBytes } = await done
-    const total = written.reduce((sum, bytes) => sum + bytes, 0)
-    assert.ok(total < 6 * snapshotBytes, `${total} bytes for a snapshot of ${snapshotBytes}`)
-  })
-
-  it('restoring reads at most three times the snapshot', async () => {
-    const { log, snapshotBytes } = await done
-    const held = await store
-    held.readBytes = 0
-    await load(held, log)
-    assert.ok(held.readBytes <= 3 * snapshotBytes, `${held.readBytes} bytes for a snapshot of ${snapshotBytes}`)
   })
 })
 
