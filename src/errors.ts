@@ -51,7 +51,6 @@ export type PerdureErrorCode =
   | 'STEP_NESTED'
   | 'VALUE_NOT_STORABLE'
   | 'CRASH_FOUND'
-  | 'REPLAY_DIVERGED'
 
 const marker = Symbol.for('perdure.error')
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const limitBytes = 900_000
+const limitBytes = 1_200_000
 
 interface Packed {
   readonly filename: string
