@@ -63,12 +63,14 @@ async function writeAgents(): Promise<void> {
   runtime.subscribe((event) => {
     if (event.type === 'call.settled' && event.kind === 'tool') settled++
   })
-  const { report, nap, session } = createCorpusFlows(runtime, agent, code)
+  const { report, nap, session, letters } = createCorpusFlows(runtime, agent, code)
   const isCutOff = (error: unknown): void => {
     if (!isPerdureError(error, 'ABORTED')) throw error
   }
   const tools = (count: number): Promise<void> => until(() => code.said.filter((said) => said === 'note b').length === count)
   await session.run('hello', { id: 'm1' })
+  // Answers so long that the snapshot names their calls.
+  for (let n = 1; n <= 3; n++) await letters.run(`letter ${n} ${'y'.repeat(600)}`, { id: `letter ${n}` })
   const cutOff = [session.run('notes', { id: 'm2' }).catch(isCutOff)]
   await tools(1)
   cutOff.push(report.run({ topic: 'topic' }, { id: 'report' }).then(() => {}, isCutOff))

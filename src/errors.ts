@@ -17,6 +17,9 @@ export type PerdureErrorCode =
   | 'MAX_STEPS'
   | 'ABORTED'
   | 'STORE_PATH_INVALID'
+  | 'ENCRYPTION_KEY_REQUIRED'
+  | 'ENCRYPTION_KEY_WRONG'
+  | 'STORE_NOT_ENCRYPTED'
   | 'STORE_NOT_WRITABLE'
   | 'STORE_LOCKED'
   | 'STORE_FORMAT_NEWER'
@@ -26,6 +29,7 @@ export type PerdureErrorCode =
   | 'STORE_CLOSED'
   | 'STORE_FENCED'
   | 'OWNER_GONE'
+  | 'EXPORT_INVALID'
   | 'RUN_CORRUPT'
   | 'RUN_ID_INVALID'
   | 'RUN_CONFLICT'
@@ -33,6 +37,7 @@ export type PerdureErrorCode =
   | 'RUN_ENDED'
   | 'RUN_CANCELLED'
   | 'RUN_INCOMPATIBLE'
+  | 'FORK_IMPOSSIBLE'
   | 'MACHINE_UNKNOWN'
   | 'MACHINE_DUPLICATE'
   | 'MIGRATION_FAILED'
@@ -51,6 +56,8 @@ export type PerdureErrorCode =
   | 'STEP_NESTED'
   | 'VALUE_NOT_STORABLE'
   | 'CRASH_FOUND'
+  | 'REPLAY_DIVERGED'
+  | 'REPLAY_UNSUPPORTED'
 
 const marker = Symbol.for('perdure.error')
 

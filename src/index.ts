@@ -63,6 +63,7 @@ export type {
   StepFunctionContext,
   StepOptions,
 } from './runtime/flow.ts'
+export type { ForkOptions, ForkPoint } from './runtime/fork-options.ts'
 export type { HandOutcome } from './runtime/hand-settlement.ts'
 export type { IdlePolicy } from './runtime/idle.ts'
 export type { InspectionObserver } from './runtime/inspection.ts'

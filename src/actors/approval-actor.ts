@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { Approval, ApprovalLogic, ToolInput } from '../machines/agent.ts'
 import type { ToolCall } from '../machines/conversation.ts'
@@ -33,9 +32,9 @@ const answerSchema = {
  */
 export function fromApprovals(tools: readonly Tool[]): ApprovalLogic {
   const byName = new Map(tools.map((tool) => [tool.name, tool]))
-  return toQuestionLogic<Approval, ToolInput>(({ key, call, isAgain }) => ({
+  return toQuestionLogic<Approval, ToolInput>(({ key, call, isAgain }, hash) => ({
     isAgain,
-    key: `${key}/approval/${createHash('sha256').update(call.arguments).digest('base64url').slice(0, 16)}`,
+    key: `${key}/approval/${hash(call.arguments)}`,
     name: call.name,
     question: toQuestion(call, byName.get(call.name)),
   }))

@@ -77,6 +77,10 @@ export const Profile = z.strictObject({
   maxRepairs: z.int('Expected an integer ≥ 0').min(0, 'Expected an integer ≥ 0').default(DEFAULT_MAX_REPAIRS),
 })
 
+/** What a fork may change of a profile. */
+export const ProfileChange = Profile.pick({ systemPrompt: true, model: true, settings: true }).partial()
+export type ProfileChange = Readonly<z.output<typeof ProfileChange>>
+
 /** A profile as it is written down: see the schema of the same name. `Output` is the type of its `output`: without one, answers are text. */
 export type Profile<Output extends z.ZodType | undefined = undefined> = Omit<z.input<typeof Profile>, 'output'> & {
   readonly output?: Output | undefined

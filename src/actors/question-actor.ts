@@ -8,11 +8,14 @@ import { type Description, toStepLogic } from './step.ts'
  * memory.
  */
 export function toQuestionLogic<TOutput, TInput extends NonReducibleUnknown>(
-  describe: (input: TInput) => Pick<Description<TOutput>, 'key' | 'name' | 'isAgain'> & { readonly question: Question<TOutput> },
+  describe: (
+    input: TInput,
+    hash: (text: string) => string,
+  ) => Pick<Description<TOutput>, 'key' | 'name' | 'isAgain'> & { readonly question: Question<TOutput> },
 ): PromiseActorLogic<TOutput, TInput> {
   return toStepLogic<TOutput, TInput>(
-    (input) => {
-      const described = describe(input)
+    (input, _, hash) => {
+      const described = describe(input, hash)
       return { ...described, kind: described.question.kind, effect: false }
     },
     () => Promise.reject(new PerdureError('NOBODY_TO_ASK', 'A question is answered, not executed.')),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { AnyActorRef, EventObject, NonReducibleUnknown, PromiseActorLogic, PromiseSnapshot } from 'xstate'
 import { PerdureError } from '../errors.ts'
 import { directHost } from './direct-host.ts'
@@ -80,6 +81,8 @@ export interface StepHost {
     signal: AbortSignal,
     policy: StepPolicy<T>,
   ): void
+  /** The hash of a text that becomes part of a key. Default: SHA-256. */
+  hash?(text: string): string
   /**
    * Asks a person and calls `settle` once with the answer, as {@link StepHost.run} does. The run waits for as long as it takes, over restarts. Default:
    * there is nobody to ask, and it fails.
@@ -128,6 +131,8 @@ function toScope(self: AnyActorRef): string {
   return parent?._parent === undefined ? '' : `${parent.id}@${parent.sessionId}/`
 }
 
+const toPlainHash = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 16)
+
 const noPolicy = { doubt: retryInDoubt<never>() } as const
 
 /**
@@ -135,7 +140,7 @@ const noPolicy = { doubt: retryInDoubt<never>() } as const
  * A plain actor (no runtime) executes it at each start.
  */
 export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
-  describe: (input: TInput, self: AnyActorRef) => Description<TOutput>,
+  describe: (input: TInput, self: AnyActorRef, hash: (text: string) => string) => Description<TOutput>,
   execute: (input: TInput, context: StepContext) => Promise<TOutput>,
 ): PromiseActorLogic<TOutput, TInput> {
   const controllers = new WeakMap<AnyActorRef, AbortController>()
@@ -163,7 +168,12 @@ export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
         if (self.getSnapshot().status === 'active') self.send(event)
       }
       const host = hosts.get(system) ?? directHost
-      const { question, policy = noPolicy, key: named, ...described } = describe(input, self)
+      const {
+        question,
+        policy = noPolicy,
+        key: named,
+        ...described
+      } = describe(input, self, (text) => host.hash?.(text) ?? toPlainHash(text))
       const own = snapshot as StepSnapshot // made above, or restored; nobody has seen it without its key
       const key = own.stepKey ?? (named === undefined ? host.nameStep(self) : `${toScope(self)}${named}`)
       own.stepKey = key

@@ -1,18 +1,33 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { toMessage } from '../errors.ts'
+import type { ReplayOptions } from '../replay/replay-run.ts'
 import type { MachineEntry } from '../runtime/machine-registry.ts'
 
 /** The `machines` that the module at `app` exports. Each is checked by whoever takes them. */
 export async function loadMachines(app: string): Promise<readonly MachineEntry[]> {
-  let exported: { readonly machines?: unknown }
-  try {
-    exported = await import(pathToFileURL(resolve(app)).href)
-  } catch (error) {
-    throw new Error(`The module ${app} cannot be loaded: ${toMessage(error)}`, { cause: error })
-  }
-  const { machines } = exported
+  const { machines } = await load(app)
   if (!Array.isArray(machines))
     throw new TypeError(`Expected ${app} to export \`machines\`, an array as for \`openRuntime\`, got ${typeof machines}`)
   return machines
+}
+
+/** The `agents` and `flows` that the module at `app` exports. */
+export async function loadReplayed(app: string): Promise<Pick<ReplayOptions, 'agents' | 'flows'>> {
+  const { agents = [], flows = {} } = await load(app)
+  if (!Array.isArray(agents))
+    throw new TypeError(`Expected ${app} to export \`agents\`, an array of what \`buildAgent\` returned, got ${typeof agents}`)
+  if (typeof flows !== 'object' || flows === null)
+    throw new TypeError(
+      `Expected ${app} to export \`flows\`, an object of functions that define a flow in a runtime, got ${typeof flows}`,
+    )
+  return { agents, flows: { ...flows } as NonNullable<ReplayOptions['flows']> } // each is checked when it is used
+}
+
+async function load(app: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return await import(pathToFileURL(resolve(app)).href)
+  } catch (error) {
+    throw new Error(`The module ${app} cannot be loaded: ${toMessage(error)}`, { cause: error })
+  }
 }

@@ -1,6 +1,6 @@
 import { nearest } from '../actors/nearest.ts'
 import { isPerdureError, type PerdureErrorCode, toMessage } from '../errors.ts'
-import { type Connection, connect } from '../management/client.ts'
+import { type Connection, type ConnectOptions, connect } from '../management/client.ts'
 import { toFirstLine, toSafeJson } from '../observe/safe-text.ts'
 import type { Theme } from '../observe/theme.ts'
 import { loadMachines } from './app.ts'
@@ -30,6 +30,8 @@ export interface StoreOptions {
   /** A module that exports `machines`: for a store that no other process has open. */
   readonly app?: string | undefined
   readonly json?: boolean | undefined
+  /** Makes the store if there is none. */
+  readonly create?: boolean | undefined
 }
 
 export type CommandBody = (store: Connection) => Promise<ExitCode | undefined>
@@ -44,17 +46,20 @@ const unreachable: ReadonlySet<PerdureErrorCode> = new Set([
   'STORE_FULL',
   'OWNER_GONE',
   'STORE_CLOSED',
+  'ENCRYPTION_KEY_REQUIRED',
+  'ENCRYPTION_KEY_WRONG',
+  'STORE_NOT_ENCRYPTED',
 ])
 
 /** Runs a command on the store of `options`. What went wrong is told on `err`. Never throws. */
 export async function runCommand(name: string, options: StoreOptions, terminal: Terminal, body: CommandBody): Promise<ExitCode> {
   try {
     const machines = options.app === undefined ? [] : await loadMachines(options.app)
-    const store = await connect(options.dir, { machines })
+    const store = await connect(options.dir, { machines, create: options.create, encryption: readEncryption(process.env) })
     try {
       return (await body(store)) ?? 0
     } catch (error) {
-      if (isPerdureError(error, 'ABORTED') && terminal.signal.aborted) return 130
+      if (terminal.signal.aborted) return 130
       return fail(name, error, terminal, await toHint(store, error, options).catch(() => ''))
     } finally {
       await store[Symbol.asyncDispose]()
@@ -62,6 +67,22 @@ export async function runCommand(name: string, options: StoreOptions, terminal: 
   } catch (error) {
     return fail(name, error, terminal, '')
   }
+}
+
+/** Runs a command that needs no store. Never throws. */
+export async function runOffline(name: string, terminal: Terminal, body: () => Promise<ExitCode>): Promise<ExitCode> {
+  try {
+    return await body()
+  } catch (error) {
+    return terminal.signal.aborted ? 130 : fail(name, error, terminal, '')
+  }
+}
+
+/** Keys are in the environment: what is on a command line, others can read. */
+function readEncryption({ PERDURE_KEY, PERDURE_PREVIOUS_KEY }: NodeJS.ProcessEnv): ConnectOptions['encryption'] {
+  if (PERDURE_KEY === undefined || PERDURE_KEY === '') return undefined
+  const previousKeys = PERDURE_PREVIOUS_KEY === undefined ? [] : [Buffer.from(PERDURE_PREVIOUS_KEY, 'base64')]
+  return { key: Buffer.from(PERDURE_KEY, 'base64'), previousKeys }
 }
 
 function fail(name: string, error: unknown, { err }: CommandOutput, hint: string): ExitCode {

@@ -1,8 +1,7 @@
 import type { Connection } from '../management/client.ts'
-import { toSafeText } from '../observe/safe-text.ts'
+import { toSafeText, toSafeValue } from '../observe/safe-text.ts'
 import type { StreamChunk } from '../runtime/stream.ts'
 import { type ExitCode, runCommand, type StoreOptions, type Terminal, toJsonLine } from './command.ts'
-import { toValueText } from './run-text.ts'
 import { toSafeLines } from './safe-lines.ts'
 
 export interface LogsCommand extends StoreOptions {
@@ -56,7 +55,7 @@ function createChunkWriter({ out, theme }: Terminal, run: string): (chunk: Strea
         return write(toSafeLines(chunk.delta))
       case 'progress':
         breakLine()
-        return write(`${toSafeText(`${chunk.kind} ${chunk.name}`)}: ${toValueText(chunk.value)}\n`)
+        return write(`${toSafeText(`${chunk.kind} ${chunk.name}`)}: ${toSafeValue(chunk.value)}\n`)
       case 'discarded':
         breakLine()
         return write(`${theme.paint('cut', theme.spell('… that was cut off, and comes again'))}\n`)

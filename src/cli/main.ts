@@ -1,10 +1,10 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { createLogOutput } from '../observe/log-output.ts'
 import type { ExitCode } from './command.ts'
 import { type DoctorCommand, runDoctor } from './doctor.ts'
 import type { ServeScriptCommand } from './serve-script.ts'
-import { addStoreCommands } from './store-commands.ts'
+import { addStoreCommands, parsePort } from './store-commands.ts'
 import { openTerminal } from './terminal.ts'
 
 const stdout = createLogOutput(process.stdout)
@@ -61,9 +61,3 @@ try {
 }
 // The app's module may have left something open that would keep this process.
 process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)))
-
-function parsePort(text: string): number {
-  const port = Number(text)
-  if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('Expected a port from 0 to 65535.')
-  return port
-}

@@ -46,14 +46,3 @@ export const toAgeText = (since: number, now: number): string => toDuration(now 
 export const toErrorLine = ({ code, message }: ErrorText): string =>
   toSafeText(code === undefined ? toFirstLine(message) : `${code}: ${toFirstLine(message)}`)
 export const toCost = (spend: Spend): string => toCostText(spend) ?? ''
-
-/** Any value in one line. */
-export function toValueText(value: unknown): string {
-  if (value === undefined) return ''
-  if (typeof value === 'string') return toSafeText(value)
-  try {
-    return toSafeText(JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? String(item) : item)) ?? String(value))
-  } catch {
-    return toSafeText(String(value))
-  }
-}

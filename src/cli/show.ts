@@ -1,12 +1,12 @@
 import type { Connection } from '../management/client.ts'
 import type { CallNode, RunDetails, TurnNode } from '../management/management.ts'
 import { toDuration } from '../observe/quantity.ts'
-import { toSafeText } from '../observe/safe-text.ts'
+import { toSafeText, toSafeValue } from '../observe/safe-text.ts'
 import { toSpendParts } from '../observe/spend-text.ts'
 import { cutText, toWidth } from '../observe/text-width.ts'
 import type { Tone } from '../observe/theme.ts'
 import { type ExitCode, runCommand, type StoreOptions, type Terminal, toJsonLine } from './command.ts'
-import { toAgeText, toErrorLine, toRunTone, toStateText, toStatusText, toStepTone, toValueText } from './run-text.ts'
+import { toAgeText, toErrorLine, toRunTone, toStateText, toStatusText, toStepTone } from './run-text.ts'
 
 export interface ShowCommand extends StoreOptions {
   readonly run: string
@@ -60,7 +60,7 @@ async function* toLines(store: Connection, id: string, now: number, level: numbe
     ['output', run.output],
   ] as const
   for (const [name, value] of about)
-    if (value !== undefined) yield { level: level + 1, tone: 'note', title: name, detail: toValueText(value) }
+    if (value !== undefined) yield { level: level + 1, tone: 'note', title: name, detail: toSafeValue(value) }
   if (run.error !== undefined) yield { level: level + 1, tone: 'fail', title: 'error', detail: toErrorLine(run.error) }
   for (const { id: question, kind, text } of run.questions)
     yield {
@@ -101,6 +101,7 @@ function toRunLine(run: RunDetails, now: number, level: number): Line {
     ...(state === '' ? [] : [`in ${state}`]),
     ...(run.waitsFor === undefined ? [] : [`for ${toSafeText(run.waitsFor)}`]),
     `begun ${toAgeText(run.createdAt, now)} ago`,
+    ...(run.forkedFrom === undefined ? [] : [`from turn ${run.forkedFrom.turn} on a fork of ${toSafeText(run.forkedFrom.run)}`]),
     ...toSpendParts(run.spend),
   ]
   return { level, tone: toRunTone(status), title: `${toSafeText(run.id)} ${status}`, detail: parts.join(' · ') }
@@ -137,7 +138,7 @@ function toCallLine(call: CallNode, level: number): Line {
     ...cost,
     ...(call.arguments === undefined ? [] : [toSafeText(call.arguments)]),
     ...(error === undefined ? [] : [toErrorLine(error)]),
-    ...(error !== undefined || result === undefined || result === '' ? [] : [`→ ${toValueText(result)}`]),
+    ...(error !== undefined || result === undefined || result === '' ? [] : [`→ ${toSafeValue(result)}`]),
   ]
   const title = `${kind} ${cutText(toSafeText(name), 40)} ${toStandText(status)}`
   return { level, tone: toStepTone(status), title, detail: parts.join(' · ') }

@@ -1,14 +1,19 @@
-import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { readVersion } from '../version.ts'
 import type { AnswerCommand, ApproveCommand, DenyCommand } from './answer.ts'
 import type { CancelCommand, DeleteCommand, ResumeCommand, SendCommand, SettleCommand } from './change.ts'
 import type { ExitCode, StoreOptions, Terminal } from './command.ts'
 import { shells, toCompletion } from './completion.ts'
+import type { DashboardCommand } from './dashboard.ts'
+import type { ForkCommand } from './fork.ts'
+import type { GcCommand } from './gc.ts'
 import type { LogsCommand } from './logs.ts'
 import type { LsCommand } from './ls.ts'
 import type { PendingCommand } from './pending.ts'
+import type { DiffCommand, ReplayCommand } from './replay.ts'
 import type { ShowCommand } from './show.ts'
 import type { TranscriptCommand } from './transcript.ts'
+import type { ExportCommand, ImportCommand } from './transfer.ts'
 
 /** What a command line is put together with. */
 export interface CommandRoom {
@@ -25,14 +30,14 @@ const QUESTION = 'which question, as `perdure pending` tells; default: the only 
 export function addStoreCommands(program: Command, { terminal, exit }: CommandRoom): void {
   program.version(readVersion(), '--version', 'the version of perdure')
 
-  const add = (name: string, summary: string, example: string): Command =>
+  const add = (name: string, summary: string, example: string, exitCodes = EXIT_CODES): Command =>
     program
       .command(name)
       .summary(summary)
       .description(summary)
       .addOption(new Option('--dir <directory>', 'the folder of the store').env('PERDURE_DIR').default('.perdure'))
       .option('--json', 'an object a line, for programs')
-      .addHelpText('after', `\nExample: ${example}\n\n${EXIT_CODES}`)
+      .addHelpText('after', `\nExample: ${example}\n\n${exitCodes}`)
   const addWithApp = (name: string, summary: string, example: string): Command =>
     add(name, summary, example).option(
       '--app <module>',
@@ -150,12 +155,119 @@ export function addStoreCommands(program: Command, { terminal, exit }: CommandRo
       exit(await runSettle({ ...options, run, step }, terminal()))
     })
 
+  add(
+    'fork',
+    'Begins a new conversation with what came before a turn or a call of another, and something else from there on.',
+    "perdure fork helper/ann --at 3 --system-prompt 'Check twice.'",
+  )
+    .argument('<run>', 'the id of the conversation of an agent')
+    .option(
+      '--at <turn>',
+      'TURN, which is done again, or TURN/CALL: 3/m2 is its second model request, 3/m2/ID a tool call of that answer',
+    )
+    .option('--after <turn>', 'behind that turn; the fork waits for a prompt')
+    .option('--prompt <text>', 'what is asked instead, at a turn')
+    .option('--system-prompt <text>', 'instead of that of the profile')
+    .option('--model <name>', 'instead of that of the profile')
+    .option('--settings <json>', 'instead of those of the profile that have these names')
+    .option('--result <value>', 'what the tool returned instead, as JSON or a text')
+    .option('--answer <value>', 'what the person answered instead, as JSON or a text')
+    .option('--id <run>', 'the id of the new run, AGENT/SESSION; default: one that is made up')
+    .action(async (run: string, options: Omit<ForkCommand, 'run'>) => {
+      const { runFork } = await import('./fork.ts')
+      exit(await runFork({ ...options, run }, terminal()))
+    })
+
   add('delete', 'Deletes a run and the runs that belong to it, for good.', 'perdure delete order/7 --yes')
     .argument('<run>', RUN)
     .option('--yes', 'without it, it only says what would be deleted')
     .action(async (run: string, options: Omit<DeleteCommand, 'run'>) => {
       const { runDelete } = await import('./change.ts')
       exit(await runDelete({ ...options, run }, terminal()))
+    })
+
+  addWithApp('dashboard', 'Serves a page to look at the store and to act on it, until Ctrl-C.', 'perdure dashboard --open')
+    .addOption(new Option('--port <number>', 'the port on 127.0.0.1; default: one that is free').argParser(parsePort))
+    .option('--open', 'opens it in the browser')
+    .action(async (options: DashboardCommand) => {
+      const { runDashboard } = await import('./dashboard.ts')
+      exit(await runDashboard(options, terminal()))
+    })
+
+  add('stats', 'Counts the runs, what they cost, and the records and bytes of the store.', 'perdure stats').action(
+    async (options: StoreOptions) => {
+      const { runStats } = await import('./stats.ts')
+      exit(await runStats(options, terminal()))
+    },
+  )
+
+  add(
+    'verify',
+    'Reads and checks every record, and says what is damaged and what that costs. Changes nothing.',
+    'perdure verify --json',
+    'Exit codes: 0 the store is sound; 1 something is damaged; 2 wrong usage, or the store cannot be opened; 130 ended by Ctrl-C.',
+  ).action(async (options: StoreOptions) => {
+    const { runVerify } = await import('./verify.ts')
+    exit(await runVerify(options, terminal()))
+  })
+
+  add('gc', 'Removes what nobody needs any more, and gives the space back to the disk.', 'perdure gc --older-than 30d')
+    .addOption(new Option('--older-than <time>', 'also runs that ended before that: 90s, 10m, 2h or 3d').argParser(parseDuration))
+    .addOption(new Option('--keep <number>', 'also ended runs but for the last so many').argParser(parseCount))
+    .action(async (options: GcCommand) => {
+      const { runGc } = await import('./gc.ts')
+      exit(await runGc(options, terminal()))
+    })
+
+  add('export', 'Writes a run, and the runs that belong to it, into a file.', 'perdure export order/7 -o bug.perdure')
+    .argument('<run>', RUN)
+    .option('-o, --output <file>', 'default: a file in this folder, named after the run')
+    .action(async (run: string, options: Omit<ExportCommand, 'run'>) => {
+      const { runExport } = await import('./transfer.ts')
+      exit(await runExport({ ...options, run }, terminal()))
+    })
+
+  add(
+    'import',
+    'Takes a run from such a file. Nothing of it goes on before somebody asks for it.',
+    'perdure import bug.perdure --dir ./lab --create',
+  )
+    .argument('<file>', 'a file that `perdure export` wrote; - is what comes from the pipe')
+    .option('--id <id>', 'the id that it gets here; default: the one that it had')
+    .option('--create', 'makes the store if there is none')
+    .action(async (file: string, options: Omit<ImportCommand, 'file'>) => {
+      const { runImport } = await import('./transfer.ts')
+      exit(await runImport({ ...options, file }, terminal()))
+    })
+
+  add(
+    'replay',
+    "Plays a run again with today's code: each answer of a model, a tool or a person comes from the recording.",
+    'perdure replay helper/ann --app ./agents.ts',
+    'Exit codes: 0 it comes to the same; 1 it does not, or there is no such run; 2 wrong usage, or the store could not be reached.',
+  )
+    .argument('<run>', 'the id of a run, or its export: a file `*.perdure`')
+    .requiredOption(
+      '--app <module>',
+      'a module that exports `agents`, an array, or `flows`, functions that define them by their names',
+    )
+    .option('--live', 'asks the models, and executes the calls, that the recording has no answer for')
+    .action(async (target: string, options: Omit<ReplayCommand, 'target'>) => {
+      const { runReplay } = await import('./replay.ts')
+      exit(await runReplay({ ...options, target }, terminal()))
+    })
+
+  add(
+    'diff',
+    'Compares two runs: turns, calls, what they were given and came to, tokens, cost, time.',
+    'perdure diff helper/ann before.perdure',
+    'Exit codes: 0 they are the same; 1 they are not, or there is no such run; 2 wrong usage, or the store could not be reached.',
+  )
+    .argument('<run>', 'the id of a run, or its export: a file `*.perdure`')
+    .argument('<other>', 'the same')
+    .action(async (a: string, b: string, options: Omit<DiffCommand, 'a' | 'b'>) => {
+      const { runDiff } = await import('./replay.ts')
+      exit(await runDiff({ ...options, a, b }, terminal()))
     })
 
   program
@@ -175,14 +287,6 @@ export function addStoreCommands(program: Command, { terminal, exit }: CommandRo
     })
 }
 
-// Read, not imported: the built file stands in the same place below the package.
-const readVersion = (): string => {
-  const { version }: { readonly version: string } = JSON.parse(
-    readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-  ) // our own
-  return version
-}
-
 const UNITS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 function parseDuration(text: string): number {
@@ -190,6 +294,12 @@ function parseDuration(text: string): number {
   const ms = UNITS[unit]
   if (amount === undefined || ms === undefined) throw new InvalidArgumentError('Expected a time such as 90s, 10m, 2h or 3d.')
   return Number(amount) * ms
+}
+
+export function parsePort(text: string): number {
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError('Expected a port from 0 to 65535.')
+  return port
 }
 
 function parseCount(text: string): number {

@@ -1,18 +1,25 @@
 import { realpath } from 'node:fs/promises'
 import { type IncomingMessage, request as openRequest } from 'node:http'
 import { resolve } from 'node:path'
+import { pipeline, Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { isPerdureError, PerdureError } from '../errors.ts'
+import type { Encryption } from '../persistence/encrypted-store.ts'
 import { assertStore } from '../runtime/existing-store.ts'
 import type { MachineEntry } from '../runtime/machine-registry.ts'
+import { toBegun } from './begun.ts'
 import { toAddress, toSocketPath } from './endpoint.ts'
 import type { Management } from './management.ts'
 import { type MethodName, methods } from './methods.ts'
-import { type Frame, fromWireError, packValue, readFrames } from './wire.ts'
+import { encodeFrame, type Frame, fromWireError, packValue, readFrames } from './wire.ts'
 
 export interface ConnectOptions {
   /** The machines to go on with if no other process has the store open. Default: none, and runs of machines can only be looked at. */
   readonly machines?: readonly MachineEntry[] | undefined
+  /** Makes the store if there is none. Default: false, and a path that was mistyped stays what it is. */
+  readonly create?: boolean | undefined
+  /** With what it is encrypted, if no other process has it open. */
+  readonly encryption?: Encryption | undefined
 }
 
 /** A connection to a store; or, if nobody had it open, the store itself. */
@@ -26,7 +33,7 @@ const RETRY_MS = 50
  * Reaches the store in `directory`: through the process that has it open, else by opening it, so that others reach it through this one. Nothing goes on by itself in a store
  * that was opened so, until `resume` is asked for. Dispose of it when it is of no more use.
  *
- * Errors: `STORE_PATH_INVALID` (there is no store; none is created), `STORE_LOCKED` (a process has it open that cannot be reached), `STORE_NOT_WRITABLE`,
+ * Errors: `STORE_PATH_INVALID` (there is no store), `STORE_LOCKED` (a process has it open that cannot be reached), `STORE_NOT_WRITABLE`,
  * `STORE_FORMAT_NEWER`, `STORE_CORRUPT`, `STORE_FULL`.
  *
  * @example
@@ -35,11 +42,14 @@ const RETRY_MS = 50
  * for await (const { runId, id, text } of store.pending()) console.log(runId, id, text)
  * ```
  */
-export async function connect(directory: string, { machines = [] }: ConnectOptions = {}): Promise<Connection> {
+export async function connect(
+  directory: string,
+  { machines = [], create = false, encryption }: ConnectOptions = {},
+): Promise<Connection> {
   if (typeof directory !== 'string' || directory === '')
     throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
   const location = resolve(directory)
-  await assertStore(location)
+  if (!create) await assertStore(location)
   const deadline = performance.now() + OPENING_MS
   for (;;) {
     const client = createClient(location)
@@ -50,7 +60,7 @@ export async function connect(directory: string, { machines = [] }: ConnectOptio
       if (!isPerdureError(error, 'OWNER_GONE') && !isPerdureError(error, 'STORE_CLOSED')) throw error
     }
     try {
-      return await openHere(location, machines)
+      return await openHere(location, machines, encryption)
     } catch (error) {
       if (!isPerdureError(error, 'STORE_LOCKED') || performance.now() > deadline) throw error
     }
@@ -58,22 +68,26 @@ export async function connect(directory: string, { machines = [] }: ConnectOptio
   }
 }
 
-async function openHere(directory: string, machines: readonly MachineEntry[]): Promise<Connection> {
-  const [{ openLevelStore }, { openRuntime }, { createManagement }] = await Promise.all([
+async function openHere(
+  directory: string,
+  machines: readonly MachineEntry[],
+  encryption: Encryption | undefined,
+): Promise<Connection> {
+  const [{ openLevelStore }, { unlockStore }, { openRuntime }, { createManagement }] = await Promise.all([
     import('../persistence/leveldb.ts'),
+    import('../persistence/encrypted-store.ts'),
     import('../runtime/open.ts'),
     import('./local.ts'),
   ])
-  const store = await openLevelStore(directory)
+  const store = await unlockStore(await openLevelStore(directory), encryption)
   const runtime = await openRuntime({ store, machines, autoResume: false, log: 'silent' })
   const closing = new AbortController()
-  const ids = machines.map((entry) => ('machine' in entry ? entry.machine.id : entry.id))
   const management = createManagement({
     runtime,
     store,
     now: Date.now,
     openedAt: Date.now(),
-    machines: ids,
+    machines,
     flows: new Set(),
     closing: closing.signal,
   })
@@ -90,10 +104,14 @@ async function openHere(directory: string, machines: readonly MachineEntry[]): P
 function createClient(directory: string): Connection {
   const closing = new AbortController()
 
-  const call = async function* (name: MethodName, given: readonly unknown[]): AsyncGenerator<Frame> {
+  const call = async function* (
+    name: MethodName,
+    given: readonly unknown[],
+    toBody: (args: readonly unknown[]) => Body = packValue,
+  ): AsyncGenerator<Frame> {
     const { args, signal: own } = splitSignal(given)
     const signal = own === undefined ? closing.signal : AbortSignal.any([own, closing.signal])
-    const body = packValue(args)
+    const body = toBody(args)
     try {
       const response = await post(directory, name, body, signal)
       for await (const frame of readFrames(response)) {
@@ -109,17 +127,39 @@ function createClient(directory: string): Connection {
     throw toOwnerGone(directory)
   }
 
-  const askValue = async (name: MethodName, args: readonly unknown[]): Promise<unknown> => {
-    for await (const frame of call(name, args)) if (frame.kind === 'value') return frame.value
+  const askValue = async (
+    name: MethodName,
+    args: readonly unknown[],
+    toBody?: (args: readonly unknown[]) => Body,
+  ): Promise<unknown> => {
+    for await (const frame of call(name, args, toBody)) if (frame.kind === 'value') return frame.value
     throw toOwnerGone(directory)
+  }
+  const upload = async (name: MethodName, [source, ...args]: readonly unknown[]): Promise<unknown> => {
+    let failure: { readonly error: unknown } | undefined
+    const bytes = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        yield* source as AsyncIterable<Uint8Array> // as the interface says
+      } catch (error) {
+        failure = { error }
+        throw error
+      }
+    }
+    const begun = toBegun(bytes()) // a file that cannot be opened says so once
+    try {
+      return await askValue(name, args, (sent) => toUpload(sent, begun))
+    } catch (error) {
+      throw failure === undefined ? error : failure.error
+    }
   }
   const askMany = async function* (name: MethodName, args: readonly unknown[]): AsyncGenerator<unknown> {
     for await (const frame of call(name, args)) if (frame.kind === 'item') yield frame.value
   }
 
+  const ways = { value: askValue, many: askMany, live: askMany, upload }
   const entries = Object.entries(methods).map(([name, kind]) => [
     name,
-    (...args: unknown[]) => (kind === 'value' ? askValue : askMany)(name as MethodName, args), // a key of the table
+    (...args: unknown[]) => ways[kind](name as MethodName, args), // a key of the table
   ])
   return {
     ...(Object.fromEntries(entries) as Management), // the table has its methods, and what each returns
@@ -137,13 +177,22 @@ function splitSignal(given: readonly unknown[]): { readonly args: readonly unkno
   return { args: [...given.slice(0, -1), rest], signal: signal instanceof AbortSignal ? signal : undefined }
 }
 
-async function post(directory: string, name: MethodName, body: Uint8Array, signal: AbortSignal): Promise<IncomingMessage> {
+type Body = Uint8Array | AsyncIterable<Uint8Array>
+
+async function* toUpload(args: readonly unknown[], source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield encodeFrame({ kind: 'value', value: args })
+  for await (const value of source) yield encodeFrame({ kind: 'item', value: new Uint8Array(value) }) // a Buffer would be one there too
+  yield encodeFrame({ kind: 'end' })
+}
+
+async function post(directory: string, name: MethodName, body: Body, signal: AbortSignal): Promise<IncomingMessage> {
   const socketPath = await toAddress(toSocketPath(await realpath(directory)))
   const { promise, resolve: settle, reject } = Promise.withResolvers<IncomingMessage>()
-  const headers = { 'content-length': body.byteLength }
+  const headers = body instanceof Uint8Array ? { 'content-length': body.byteLength } : {}
   const sent = openRequest({ socketPath, path: `/${name}`, method: 'POST', headers, agent: false, signal }, settle)
   sent.on('error', reject)
-  sent.end(body)
+  if (body instanceof Uint8Array) sent.end(body)
+  else pipeline(Readable.from(body), sent, () => {}) // an error of the bytes is one of the request
   return promise
 }
 

@@ -1,17 +1,28 @@
 import { realpathSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { PerdureError } from '../errors.ts'
+import { agentMachine } from '../machines/agent.ts'
 import { assertRunId } from '../persistence/keys.ts'
 import type { Head } from '../persistence/run-log.ts'
 import type { Store } from '../persistence/store.ts'
+import { claimsOf } from '../runtime/claims.ts'
+import { describeMachine } from '../runtime/machine-description.ts'
+import { MACHINE, readMachineHead } from '../runtime/machine-head.ts'
+import { createMachineRegistry, type MachineEntry, type MachineRegistry } from '../runtime/machine-registry.ts'
 import type { Pending } from '../runtime/pending.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { StepStatus } from '../runtime/step-list.ts'
+import { readVersion } from '../version.ts'
+import { exportRun } from './export.ts'
+import { collectGarbage } from './gc.ts'
+import { importRun } from './import.ts'
 import { listenToEvents } from './live-events.ts'
 import type { Management, RunDetails, RunSnapshot, StoreInfo } from './management.ts'
 import { readHead, readHeadData, readHeadsWithin, readSnapshot, toStoredActor } from './reading.ts'
+import { readStats } from './stats.ts'
 import { listSummaries, toSummary } from './summary.ts'
 import { readTranscript, toMessages } from './transcript.ts'
 import { readTree } from './tree.ts'
+import { verifyStore } from './verify.ts'
 
 /** What a management is of. */
 export interface ManagementRoom {
@@ -21,8 +32,8 @@ export interface ManagementRoom {
   readonly now: () => number
   /** When the store was opened, in epoch milliseconds. */
   readonly openedAt: number
-  /** The ids of its machines, and the names of its flows so far. */
-  readonly machines: readonly string[]
+  readonly machines: readonly MachineEntry[]
+  /** The names of its flows so far. */
   readonly flows: ReadonlySet<string>
   /** Aborts, with the error for whoever waits, when the runtime closes. */
   readonly closing: AbortSignal
@@ -30,6 +41,9 @@ export interface ManagementRoom {
 
 /** The one implementation of {@link Management}, in the process that has the store open. */
 export function createManagement({ runtime, store, now, openedAt, machines, flows, closing }: ManagementRoom): Management {
+  let known: MachineRegistry | undefined
+  const registry = (): MachineRegistry => (known ??= createMachineRegistry(machines))
+
   const readDetails = async (id: string): Promise<RunDetails> => {
     assertRunId(id)
     const first = await readHead(store, id)
@@ -71,12 +85,15 @@ export function createManagement({ runtime, store, now, openedAt, machines, flow
     }
   }
 
+  const claim = (run: string): (() => void) => claimsOf(runtime).claim(run)
+
   return {
     async info() {
-      const { version } = await readPackage()
+      const version = readVersion()
       const owner = { pid: process.pid, startedAt: openedAt }
       const directory = realpathSync(store.location)
-      const info: StoreInfo = { directory, owner, version, node: process.version, machines, flows: [...flows] }
+      const ids = machines.map((entry) => ('machine' in entry ? entry.machine.id : entry.id))
+      const info: StoreInfo = { directory, owner, version, node: process.version, machines: ids, flows: [...flows] }
       return info
     },
     runs: (query) => listSummaries(store, query, now),
@@ -90,24 +107,43 @@ export function createManagement({ runtime, store, now, openedAt, machines, flow
       return readTranscript(store, id)
     },
     snapshot: toSnapshot,
+    async machine(id) {
+      assertRunId(id)
+      const head = await readHead(store, id)
+      if (head.kind === 'flow') return undefined
+      const resolution = head.kind === MACHINE ? registry().resolve(head.name, readMachineHead(head).version) : undefined
+      if (resolution?.kind === 'unknown') throw toUnknownMachine(head)
+      return describeMachine(resolution?.entry.machine ?? agentMachine)
+    },
     answer: async (id, question, value) => runtime.get(id).answer(question, value),
     send: async (id, event, options) => runtime.get(id).send(event, options),
     cancel: async (id, reason) => runtime.get(id).cancel(reason),
     settle: async (id, key, outcome) => runtime.get(id).settle(key, outcome),
     resume: async (id) => runtime.resume(id),
+    async fork(id, options) {
+      const fork = await runtime.fork(id, options)
+      return { id: fork.id }
+    },
     delete: async (id) => runtime.delete(id),
+    verify: () => verifyStore(store),
+    async *export(id) {
+      yield* exportRun(store, id, { now: now(), version: readVersion() })
+    },
+    import: (source, options) => importRun({ store, claim }, source, options),
+    stats: () => readStats(store),
+    gc: (policy) => collectGarbage({ store, claim, now }, policy),
   }
 }
+
+const toUnknownMachine = ({ id, name }: Head): PerdureError =>
+  new PerdureError(
+    'MACHINE_UNKNOWN',
+    `The process that has the store open does not know the machine \`${name}\` of the run \`${id}\`. Add it to \`machines\` of \`openRuntime\`.`,
+    { details: { run: id, machine: name } },
+  )
 
 function toTimers(snapshot: unknown): RunSnapshot['timers'] {
   const timers = typeof snapshot === 'object' && snapshot !== null && 'timers' in snapshot ? snapshot.timers : []
   if (!Array.isArray(timers)) return []
   return timers.map(({ dueAt, event }) => ({ at: Number(dueAt), event: String(event?.type) }))
-}
-
-let ownPackage: Promise<{ readonly version: string }> | undefined
-
-function readPackage(): Promise<{ readonly version: string }> {
-  ownPackage ??= readFile(new URL('../../package.json', import.meta.url), 'utf8').then((text) => JSON.parse(text)) // our own
-  return ownPackage
 }

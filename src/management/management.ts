@@ -1,12 +1,18 @@
 import type { Message } from '../machines/conversation.ts'
+import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { DoubtResolution, RunStatus } from '../persistence/run-record.ts'
 import type { RuntimeEvent } from '../runtime/events.ts'
+import type { ForkOptions } from '../runtime/fork-options.ts'
 import type { HandOutcome } from '../runtime/hand-settlement.ts'
+import type { MachineDescription } from '../runtime/machine-description.ts'
 import type { Pending, PendingFilter } from '../runtime/pending.ts'
 import type { RunInfo } from '../runtime/run-list.ts'
 import type { Spend } from '../runtime/spend.ts'
 import type { StepInfo, StepStatus } from '../runtime/step-list.ts'
 import type { StreamChunk, StreamOptions } from '../runtime/stream.ts'
+import type { Finding } from './finding.ts'
+import type { Collected } from './gc.ts'
+import type { StoreStats } from './stats.ts'
 
 /** A store, and who has it open. */
 export interface StoreInfo {
@@ -32,6 +38,8 @@ export interface ErrorText {
 export interface RunSummary extends RunInfo {
   /** The run that it belongs to: the flow whose conversation it is, or the run whose call it works for. */
   readonly parent: string | undefined
+  /** Of a fork: the run that it began with, which may be gone, and the first turn that is not that one's. */
+  readonly forkedFrom: { readonly run: string; readonly turn: number } | undefined
   /** The state of a machine, as `snapshot.value`; undefined for other runs. */
   readonly state: unknown
   /** How many turns were begun, with those of the runs within it. */
@@ -58,6 +66,8 @@ export interface RunQuery {
   readonly kind?: RunInfo['kind'] | undefined
   /** The id of a machine, or the name of a flow or agent. */
   readonly name?: string | undefined
+  /** Only these, as far as there are such. */
+  readonly ids?: readonly string[] | undefined
   /** Only runs that were changed at this time or later, in epoch milliseconds. */
   readonly updatedSince?: number | undefined
   /** Only runs that wait for a person, or have a run within them that does. */
@@ -123,7 +133,7 @@ export interface TurnNode {
 export interface RunDetails extends RunSummary {
   /** The runs that belong to it, by their ids. */
   readonly children: readonly string[]
-  /** The turns of an agent’s conversation, each with its calls. */
+  /** The turns of an agent’s conversation, each with its calls. Of a fork, those that are not its origin's. */
   readonly tree: readonly TurnNode[]
   /** What belongs to no turn: the steps of a flow or machine, and the calls of agents that the machine invokes. */
   readonly steps: readonly CallNode[]
@@ -137,7 +147,7 @@ export interface RunDetails extends RunSummary {
 export interface TranscriptMessage {
   /** The conversation that it is of: the run itself, or one within it. */
   readonly runId: string
-  /** From 1; 0 for that of an agent that a machine invokes. */
+  /** From 1; 0 for that of an agent that a machine invokes, and where a fork's origin, which knew the turn, is gone. */
   readonly turn: number
   readonly message: Message
 }
@@ -192,6 +202,11 @@ export interface Management {
   transcript(id: string): AsyncIterable<TranscriptMessage>
   /** Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT`. */
   snapshot(id: string): Promise<RunSnapshot>
+  /**
+   * What the machine of a run looks like: the one that the run goes on with, also that of an agent's conversation. Undefined for a flow, which has none. Errors: `RUN_NOT_FOUND`,
+   * `RUN_CORRUPT`, `MACHINE_UNKNOWN` (the process that has the store open does not know the machine).
+   */
+  machine(id: string): Promise<MachineDescription | undefined>
   /** As `run.answer()`. On disk when it resolves. Errors: `STEP_UNKNOWN`, `STEP_SETTLED`, `ANSWER_INVALID`, `RUN_NOT_FOUND`, `STORE_*`. */
   answer(id: string, question: string, value: unknown): Promise<void>
   /**
@@ -208,6 +223,43 @@ export interface Management {
    * `MACHINE_UNKNOWN`, `RUN_CONFLICT` (of a flow or agent: it goes on when the app asks for it again).
    */
   resume(id?: string): Promise<void>
+  /**
+   * As `runtime.fork()`: a new conversation that begins with what came before a turn or a call of another. `id` is the new run's; it goes on when the app runs that session.
+   * On disk when it resolves. Errors: `FORK_IMPOSSIBLE`, `RUN_NOT_FOUND`, `RUN_CONFLICT`, `RUN_ID_INVALID`, `ANSWER_INVALID`; a `TypeError` for options that are none.
+   */
+  fork(id: string, options: ForkOptions): Promise<{ readonly id: string }>
   /** As `runtime.delete()`. False: there was none. Errors: `RUN_CONFLICT`. */
   delete(id: string): Promise<boolean>
+  /**
+   * Reads and checks every record of the store as of one moment, and tells what is damaged and what that costs: nothing, if there is nothing to be told. Nothing is changed. What is wrong
+   * with the database as a whole shows when it is opened (`STORE_CORRUPT`). Of each run a few hundred bytes are in memory.
+   */
+  verify(): AsyncIterable<Finding>
+  /**
+   * A run and the runs that belong to it, as bytes for a file (`*.perdure`), compressed. They are of one moment, such as a crash could have left, also while the run goes on. They hold what the
+   * records do, the messages among it. The files of commands are not part of it. What ends with an error is no export: remove it. Errors: `RUN_NOT_FOUND`, `RUN_CORRUPT` (what is
+   * damaged is not exported).
+   */
+  export(id: string): AsyncIterable<Uint8Array>
+  /**
+   * Writes the runs of an export, under `id` if one is given. They are dormant: nothing of them goes on by itself, not even when the store is opened again, until somebody asks for it
+   * (`resume` with the id, an event, an answer). A command that was under way is in doubt: its output is not part of an export.
+   *
+   * On disk when it resolves; if it fails, or the process dies in the middle, nothing of it is. Errors: `EXPORT_INVALID`, `RUN_CONFLICT` (there is a run of that id), `RUN_ID_INVALID`,
+   * `STORE_*`, what `source` throws.
+   *
+   * @example
+   * ```ts
+   * await store.import(createReadStream('order-7.perdure'), { id: 'bug/7' })
+   * ```
+   */
+  import(source: AsyncIterable<Uint8Array>, options?: { readonly id?: string | undefined }): Promise<{ readonly id: string }>
+  /** What is in the store: runs, cost, records, bytes. Everything is read, once, as of one moment. Errors: `STORE_CORRUPT`: see {@link Management.verify}. */
+  stats(): Promise<StoreStats>
+  /**
+   * Removes what nobody needs any more, and gives the space back to the disk: with a `policy` the runs that it does not keep, as the option `retention` of `openRuntime`; the files of
+   * commands that have settled; entries of indexes that lead to nothing; records of runs that there are not. What is in use stays. It may be interrupted at any time. Errors: a
+   * `TypeError` for a policy that is none, `STORE_*`.
+   */
+  gc(policy?: RetentionPolicy): Promise<Collected>
 }

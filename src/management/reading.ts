@@ -13,9 +13,11 @@ import type { ErrorText } from './management.ts'
 const HeadData = z.looseObject({
   spend: Spend.optional(),
   childSpend: Spend.optional(),
+  turnSpend: Spend.optional(),
   /** Of a conversation. */
   turns: z.number().optional(),
   parent: z.string().optional(),
+  fork: z.looseObject({ run: z.string(), createdAt: z.number(), turn: z.number() }).optional(),
   /** Of a flow. */
   attempt: z.number().optional(),
   reason: z.string().optional(),

@@ -8,6 +8,7 @@ const Query = z.strictObject({
   status: z.enum(['running', 'completed', 'failed', 'cancelled', 'incompatible']).optional(),
   kind: z.enum(['machine', 'flow', 'agent']).optional(),
   name: z.string().optional(),
+  ids: z.array(z.string()).optional(),
   updatedSince: z.number().optional(),
   hasPending: z.boolean().optional(),
   isTop: z.boolean().optional(),
@@ -25,7 +26,8 @@ export function parseQuery(query: unknown = {}): ParsedQuery {
   const parsed = Query.safeParse(query)
   if (!parsed.success)
     throw new TypeError(`Expected a query such as \`{ status: 'failed', limit: 50 }\`: ${z.prettifyError(parsed.error)}`)
-  const { status, kind, name, updatedSince, isTop, after } = parsed.data
+  const { status, kind, name, ids, updatedSince, isTop, after } = parsed.data
+  for (const id of ids ?? []) assertRunId(id)
   if (after !== undefined) assertRunId(after)
   return {
     ...parsed.data,

@@ -3,8 +3,8 @@ import type { Socket } from 'node:net'
 import { PerdureError } from '../errors.ts'
 import type { ConnectionHandler } from './endpoint.ts'
 import type { Management } from './management.ts'
-import { isMethodName, liveArguments, type MethodName, methods } from './methods.ts'
-import { encodeFrame, type Frame, toWireError, unpackValue } from './wire.ts'
+import { isMethodName, type MethodName, methods, toLiveArguments } from './methods.ts'
+import { encodeFrame, type Frame, readFrames, toWireError, unpackValue } from './wire.ts'
 
 /** How long closing waits for what was said last to be taken. */
 const LATE_MS = 1_000
@@ -38,16 +38,34 @@ export function createRequestHandler(management: Management, { directory, closin
     const name = (request.url ?? '').slice(1)
     if (request.method !== 'POST') return refuse(response, 405, 'Expected the method POST')
     if (!isMethodName(name)) return refuse(response, 404, `Expected the path to be \`/<method>\`, got \`/${name.slice(0, 60)}\``)
+    if (methods[name] === 'upload') return answerUpload(name, request, response)
     const body = await readBody(request)
     if (body === undefined) return refuse(response, 413, `Expected the arguments of \`${name}\` to have at most 16 MB`)
     const args = parseArguments(body)
     if (args === undefined) return refuse(response, 400, `Expected the body to be the arguments of \`${name}\` in MessagePack`)
-    response.writeHead(200, { 'content-type': TYPE })
-    response.flushHeaders()
     await call(name, args, response)
   }
 
-  async function call(name: MethodName, args: readonly unknown[], response: ServerResponse): Promise<void> {
+  /** Its body is frames: the other arguments, then the bytes as they come. It is read to its end before the answer: who still sends would not see that. */
+  async function answerUpload(name: MethodName, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks = (): AsyncIterable<Uint8Array> => request.iterator({ destroyOnReturn: false })
+    const frames = readFrames(chunks(), MAX_BODY_BYTES)
+    const first = await frames.next().catch(() => undefined)
+    const args = first?.done === false && first.value.kind === 'value' ? first.value.value : undefined
+    if (!Array.isArray(args)) return refuse(response, 400, `Expected the body to be the arguments of \`${name}\`, and bytes`)
+    await call(name, [readUpload(frames), ...args], response, async () => {
+      for await (const _ of chunks());
+    })
+  }
+
+  async function call(
+    name: MethodName,
+    args: readonly unknown[],
+    response: ServerResponse,
+    finishRequest: () => Promise<void> = async () => {},
+  ): Promise<void> {
+    response.writeHead(200, { 'content-type': TYPE })
+    response.flushHeaders()
     const gone = new AbortController()
     response.on('close', () => gone.abort())
     const write = async (frame: Frame): Promise<void> => {
@@ -56,7 +74,8 @@ export function createRequestHandler(management: Management, { directory, closin
     }
     try {
       const method = (management[name] as Method).bind(management) // by the table, one with these arguments
-      if (methods[name] === 'value') return await write({ kind: 'value', value: await method(...args) })
+      if (methods[name] === 'value' || methods[name] === 'upload')
+        return await write({ kind: 'value', value: await method(...args) })
       const items = method(...toLiveArguments(name, args, gone.signal)) as AsyncIterable<unknown>
       for await (const value of items) {
         await write({ kind: 'item', value })
@@ -64,6 +83,7 @@ export function createRequestHandler(management: Management, { directory, closin
       }
       await write({ kind: 'end' })
     } catch (error) {
+      await finishRequest()
       await write({ kind: 'error', error: toWireError(closing.signal.aborted ? toClosed(directory) : error) })
     } finally {
       response.end()
@@ -97,6 +117,16 @@ function refuse(response: ServerResponse, status: number, message: string): void
   response.end(encodeFrame({ kind: 'error', error: { name: 'TypeError', message } }))
 }
 
+/** The bytes that the frames carry. Throws where they end without saying so: whoever sent them is gone. */
+async function* readUpload(frames: AsyncIterable<Frame>): AsyncGenerator<Uint8Array, void, void> {
+  for await (const frame of frames) {
+    if (frame.kind === 'end') return
+    if (frame.kind !== 'item' || !(frame.value instanceof Uint8Array)) throw new TypeError('Expected the body to be bytes')
+    yield frame.value
+  }
+  throw new Error('The bytes were cut off: whoever sent them is gone')
+}
+
 /** Undefined: it is too large. */
 async function readBody(request: IncomingMessage): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = []
@@ -115,15 +145,6 @@ function parseArguments(body: Uint8Array): readonly unknown[] | undefined {
   } catch {
     return undefined
   }
-}
-
-/** The arguments with a signal among their options, for what may wait. */
-function toLiveArguments(name: MethodName, args: readonly unknown[], signal: AbortSignal): readonly unknown[] {
-  if (name !== 'stream' && name !== 'events') return args
-  const place = liveArguments[name] - 1
-  const options = args[place] ?? {}
-  if (typeof options !== 'object') return args // refused by the method
-  return [...args.slice(0, place), { ...options, signal }]
 }
 
 function waitForDrain(response: ServerResponse): Promise<void> {

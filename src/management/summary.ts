@@ -20,19 +20,20 @@ export function listSummaries(
   query: RunQuery | undefined,
   now: () => number,
 ): AsyncIterable<RunSummary | UnreadableRun> {
-  const { after, limit = Number.POSITIVE_INFINITY, isWanted, hasPending } = parseQuery(query)
+  const { after, limit = Number.POSITIVE_INFINITY, isWanted, ids, hasPending } = parseQuery(query)
 
   async function* generate(): AsyncGenerator<RunSummary | UnreadableRun> {
     const asked = hasPending === undefined ? undefined : await readAsked(store)
     let left = limit
     let page: Promise<RunSummary | UnreadableRun | undefined>[] = []
     if (left === 0) return
-    // Of those that wait there are few: not all heads are read to find them.
-    const heads = asked !== undefined && hasPending === true ? loadHeadsOf(store, asked, after) : loadHeads(store, after)
+    // Of those that are named or wait there are few: not all heads are read to find them.
+    const few = ids === undefined ? (hasPending === true ? asked : undefined) : new Set(ids)
+    const heads = few === undefined ? loadHeads(store, after) : loadHeadsOf(store, few, after)
     for await (const head of heads) {
       if (isPerdureError(head)) page.push(Promise.resolve(toUnreadable(String(head.details.run), head)))
       else {
-        if (hasPending === false && asked?.has(head.id) === true) continue
+        if (asked !== undefined && asked.has(head.id) !== hasPending) continue
         if (!isWanted(head)) continue
         const summary = toSummary(store, head, now()).catch((error: unknown) => toUnreadable(head.id, error))
         summary.catch(() => {}) // whoever asked may have gone before it is given
@@ -121,11 +122,13 @@ export async function toSummary(store: Store, first: Head, now: number): Promise
     endedAt,
     wakeAt,
     parent: data.parent,
+    forkedFrom: data.fork && { run: data.fork.run, turn: data.fork.turn },
     state: isMachine ? toStoredActor(value).value : undefined,
     turns,
     spend,
     pending,
-    waitsFor: text ?? (isMachine && status === 'running' ? toWaitText(wakeAt, now) : undefined),
+    waitsFor:
+      head.dormant === true ? 'resume' : (text ?? (isMachine && status === 'running' ? toWaitText(wakeAt, now) : undefined)),
     error: await readError(store, head, data),
   }
 }

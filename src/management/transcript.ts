@@ -1,10 +1,11 @@
 import type { Message } from '../machines/conversation.ts'
-import { stepRange } from '../persistence/keys.ts'
+import { stepRange, toStep } from '../persistence/keys.ts'
+import { loadHead } from '../persistence/run-log.ts'
 import { parseStep } from '../persistence/run-record.ts'
 import type { Store } from '../persistence/store.ts'
-import { parseTurn } from '../runtime/turn-record.ts'
+import { parseTurn, turnOf } from '../runtime/turn-record.ts'
 import type { TranscriptMessage } from './management.ts'
-import { readHead, readHeadsWithin, readSnapshot, type StoredActor, toStoredActor } from './reading.ts'
+import { readHead, readHeadData, readHeadsWithin, readSnapshot, type StoredActor, toStoredActor } from './reading.ts'
 
 const isMessages = (value: unknown): value is readonly Message[] =>
   Array.isArray(value) && value.every((item) => typeof item === 'object' && item !== null && 'role' in item)
@@ -40,17 +41,30 @@ async function* readOwn(store: Store, runId: string, kind: string): AsyncGenerat
   }
   const starts = await readStarts(store, runId)
   let turn = 0
+  let next = 0
   for (const [index, message] of toMessages(actor).entries()) {
-    while (turn < starts.length && (starts[turn] ?? 0) <= index) turn++
+    for (let known = starts[next]; known !== undefined && known.start <= index; known = starts[++next]) turn = known.turn
     yield { runId, turn, message }
   }
 }
 
-/** How many messages came before each turn. */
-async function readStarts(store: Store, runId: string): Promise<readonly number[]> {
-  const starts: number[] = []
-  for await (const [key, bytes] of store.entries(stepRange(runId, 'turn/'))) {
-    starts.push(parseTurn(runId, parseStep(runId, key, bytes)).start)
+/** How many messages came before each turn, in the order of the turns. Those that are the origin's of a fork are known as long as that is there. */
+async function readStarts(store: Store, runId: string): Promise<readonly { readonly turn: number; readonly start: number }[]> {
+  const starts: { readonly turn: number; readonly start: number }[] = []
+  let before = Number.POSITIVE_INFINITY
+  let head = await loadHead(store, runId)
+  while (head !== undefined) {
+    const own: typeof starts = []
+    for await (const [key, bytes] of store.entries(stepRange(head.id, 'turn/'))) {
+      const turn = turnOf(toStep(head.id, key))
+      if (turn < before) own.push({ turn, start: parseTurn(head.id, parseStep(head.id, key, bytes)).start })
+    }
+    starts.unshift(...own)
+    const { fork } = readHeadData(head)
+    if (fork === undefined) break
+    before = fork.turn
+    head = await loadHead(store, fork.run)
+    if (head?.createdAt !== fork.createdAt) break
   }
   return starts
 }

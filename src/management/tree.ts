@@ -35,6 +35,7 @@ const notShown: ReadonlySet<string> = new Set(['id', 'flow'])
 /** Errors: `RUN_CORRUPT`. */
 export async function readTree(store: Store, source: TreeSource): Promise<RunTree> {
   const { head, children, statuses, promptAt } = source
+  const data = readHeadData(head)
   const turns = new Map<number, { readonly node: Growing<TurnNode>; readonly recorded: RecordedTurn }>()
   const nodes = new Map<string, Growing<CallNode>>()
   const calls: (readonly [key: string, record: StepRecord])[] = []
@@ -46,11 +47,11 @@ export async function readTree(store: Store, source: TreeSource): Promise<RunTre
     if (key === 'flow/input' || key === 'machine/input') input = record.value
     else if (key === 'flow/output') output = record.value
     else if (record.kind === 'turn') {
-      const recorded = parseTurn(head.id, record)
+      const recorded = parseTurn(head.id, record, data.turnSpend)
       turns.set(Number(key.slice('turn/'.length)), { node: toTurnNode(key, record, recorded, source), recorded })
     } else if (!notShown.has(record.kind)) calls.push([key, record])
   }
-  const attempt = readHeadData(head).attempt ?? 0
+  const attempt = data.attempt ?? 0
   const workers = toWorkers(head.id, children, calls)
   const steps: CallNode[] = []
   for (const [key, record] of calls) {

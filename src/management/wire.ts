@@ -6,6 +6,7 @@ import { PerdureError, type PerdureErrorCode } from '../errors.ts'
 import { packStorable, unpackStorable } from '../persistence/codec.ts'
 import { fromStorable, toStorable } from '../persistence/storable.ts'
 import { toRecordedError } from '../runtime/recorded-error.ts'
+import { readParts, toPart } from './parts.ts'
 
 /** What an error says to another process. Its stack and cause stay where they are. */
 interface WireError {
@@ -20,7 +21,6 @@ export type Frame =
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly error: WireError }
 
-const LENGTH_BYTES = 4
 /** No frame is larger: a length above it is rubbish. */
 const MAX_FRAME_BYTES = 1024 ** 3
 
@@ -30,39 +30,11 @@ export const packValue = (value: unknown): Uint8Array => packStorable(toStorable
 export const unpackValue = (bytes: Uint8Array): unknown => fromStorable(unpackStorable(bytes))
 
 /** Errors: `VALUE_NOT_STORABLE`. */
-export function encodeFrame(frame: Frame): Uint8Array {
-  const payload = packValue(frame)
-  const bytes = new Uint8Array(LENGTH_BYTES + payload.byteLength)
-  new DataView(bytes.buffer).setUint32(0, payload.byteLength, true)
-  bytes.set(payload, LENGTH_BYTES)
-  return bytes
-}
+export const encodeFrame = (frame: Frame): Uint8Array => toPart(packValue(frame))
 
 /** The frames of a body. What is left of one that was cut off is left out. Throws anything for bytes that are no frames. */
-export async function* readFrames(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
-  let parts: Uint8Array[] = []
-  let bytes = 0
-  let wanted = LENGTH_BYTES
-  for await (const chunk of chunks) {
-    parts.push(chunk)
-    bytes += chunk.byteLength
-    if (bytes < wanted) continue
-    let rest = Buffer.concat(parts) // once for each frame, however many pieces it came in
-    for (;;) {
-      if (rest.byteLength < LENGTH_BYTES) {
-        wanted = LENGTH_BYTES
-        break
-      }
-      const length = rest.readUInt32LE(0)
-      if (length > MAX_FRAME_BYTES) throw new RangeError(`A frame of ${length} bytes`)
-      wanted = LENGTH_BYTES + length
-      if (rest.byteLength < wanted) break
-      yield unpackValue(rest.subarray(LENGTH_BYTES, wanted)) as Frame // written by `encodeFrame`, of the same version
-      rest = rest.subarray(wanted)
-    }
-    parts = [rest]
-    bytes = rest.byteLength
-  }
+export async function* readFrames(chunks: AsyncIterable<Uint8Array>, maxBytes = MAX_FRAME_BYTES): AsyncGenerator<Frame> {
+  for await (const payload of readParts(chunks, maxBytes)) yield unpackValue(payload) as Frame // written by `encodeFrame`, of the same version
 }
 
 export function toWireError(thrown: unknown): WireError {

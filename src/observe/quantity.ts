@@ -39,3 +39,17 @@ export function toDuration(durationMs: number): string {
   const hours = Math.round(minutes / 60)
   return `${Math.floor(hours / 24)} d ${hours % 24} h`
 }
+
+const UNITS = ['KB', 'MB', 'GB', 'TB'] as const
+
+/** `512 bytes`, `12.3 KB`, `1.4 GB`: of 1,000, as disks are sold. */
+export function toBytes(bytes: number): string {
+  let amount = bytes
+  let unit = ''
+  for (const next of UNITS) {
+    if (amount < 999.95) break
+    amount /= 1_000
+    unit = next
+  }
+  return unit === '' ? toCount(amount, 'byte') : `${amount.toFixed(1)} ${unit}`
+}

@@ -33,3 +33,14 @@ export function toSafeJson(json: string): string {
     Array.from({ length: character.length }, (_, i) => `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`).join(''),
   )
 }
+
+/** Any value in one line, safe to print. */
+export function toSafeValue(value: unknown): string {
+  if (value === undefined) return ''
+  if (typeof value === 'string') return toSafeText(value)
+  try {
+    return toSafeText(JSON.stringify(value, (_, item) => (typeof item === 'bigint' ? String(item) : item)) ?? String(value))
+  } catch {
+    return toSafeText(String(value))
+  }
+}

@@ -5,9 +5,11 @@ import { fromStorable, toStorable } from './storable.ts'
 
 /**
  * Bytes of one record: `[format: 1 byte][CRC-32 of key and payload: 4 bytes, little endian][payload: MessagePack]`. The key is part of the
- * checksum, so that a record found under another key is noticed. Keeps P9: what is read is verified first.
+ * checksum, so that a record found under another key is noticed. Keeps P9: what is read is verified first. Format 2 is that of a delta that names steps: a reader that
+ * does not know of them must not take it.
  */
 const FORMAT = 1
+const NEWEST_FORMAT = 2
 const HEADER_BYTES = 5
 
 const packr = new Packr({
@@ -29,9 +31,9 @@ export const packStorable = (value: unknown): Uint8Array => toPlain(packr.pack(v
 export const unpackStorable = (bytes: Uint8Array): unknown => packr.unpack(bytes)
 
 /** The bytes of a record of `value` under `key`. The value must be storable already; see `toStorable`. */
-export function encodeStorable(key: string, value: unknown): Uint8Array {
+export function encodeStorable(key: string, value: unknown, format: 1 | 2 = FORMAT): Uint8Array {
   const bytes = packr.pack(value, RESERVE_START_SPACE + HEADER_BYTES) // a part of a larger buffer, and nobody else's
-  bytes[0] = FORMAT
+  bytes[0] = format
   bytes.writeUInt32LE(checksum(key, bytes.subarray(HEADER_BYTES)), 1)
   return toPlain(bytes)
 }
@@ -54,14 +56,22 @@ function corrupt(key: string, what: string, cause?: unknown): PerdureError {
   )
 }
 
+/** The bytes of the record under `from` as a record under another key. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
+export function moveRecord(from: string, to: string, bytes: Uint8Array): Uint8Array {
+  decodeStorable(from, bytes)
+  const moved = Buffer.from(bytes)
+  moved.writeUInt32LE(checksum(to, moved.subarray(HEADER_BYTES)), 1)
+  return toPlain(moved)
+}
+
 /** What {@link encodeStorable} was given. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
 export function decodeStorable(key: string, bytes: Uint8Array): unknown {
   if (bytes.byteLength <= HEADER_BYTES) throw corrupt(key, 'is cut short')
   const format = bytes[0] ?? 0
-  if (format > FORMAT)
+  if (format > NEWEST_FORMAT)
     throw new PerdureError(
       'STORE_FORMAT_NEWER',
-      `The record \`${key}\` has format ${format}; this version of perdure reads up to ${FORMAT}. Open it with a newer perdure.`,
+      `The record \`${key}\` has format ${format}; this version of perdure reads up to ${NEWEST_FORMAT}. Open it with a newer perdure.`,
       { details: { key, format } },
     )
   if (format < 1) throw corrupt(key, 'has no valid format')

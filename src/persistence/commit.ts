@@ -13,15 +13,22 @@ export interface Participant {
   readonly written?: () => void
 }
 
+export interface CommitOptions {
+  /** It waits for what else this turn of the event loop brings, and is one batch with it. Default: false, it is written as soon as what is under way is. */
+  readonly gather?: boolean | undefined
+}
+
 export interface Committer {
   /**
    * Resolves when a batch that holds the participant's changes up to now is on disk (P1). Asked again before that batch is cut, it
    * is the same batch; asked while it is being cut or written, the next. Errors: those of `Store.write`, what `prepare` threw, and
    * after a failed write `STORE_WRITE_FAILED`, always: what comes later may build on what was lost.
    */
-  commit(participant: Participant): Promise<void>
+  commit(participant: Participant, options?: CommitOptions): Promise<void>
   /** Whether something of the participant waits to be written, or is being written. */
   isPending(participant: Participant): boolean
+  /** Resolves when what was cut up to now is on disk, or has failed. Never rejects. */
+  settled(): Promise<void>
   /** Resolves when nothing is being written or waiting to be. Never rejects. */
   idle(): Promise<void>
   /** Aborts when a write has failed, with the error of every commit from then on: what only waits would not hear of it. */
@@ -39,7 +46,11 @@ interface Batch {
 export function createCommitter(store: Store, options: { readonly sync: boolean }): Committer {
   const waiting = new Map<Participant, PromiseWithResolvers<void>>()
   const writing = new Set<Participant>()
+  let underWay: Promise<unknown> = Promise.resolve()
   let running: Promise<void> | undefined
+  /** Whether somebody who waits does not want to gather more. */
+  let isUrgent = false
+  let hurry = (): void => {}
   let failure: PerdureError | undefined
   const failing = new AbortController()
 
@@ -102,16 +113,27 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
     }
   }
 
+  const gather = (): Promise<void> =>
+    new Promise((resolve) => {
+      hurry = resolve
+      setImmediate(resolve)
+    })
+
   const flush = async (): Promise<void> => {
     // One turn of the microtask queue lets what was started together be written together.
     await undefined
     let before: Promise<void> | undefined
     for (;;) {
       // While a batch is being written the next one fills. A full one is prepared meanwhile: it would only get longer.
-      if (waiting.size < MAX_BATCH) await before
+      if (waiting.size < MAX_BATCH) {
+        await before
+        if (!isUrgent && waiting.size > 0) await gather()
+      }
+      isUrgent = false
       const batch = cut()
       if (batch === undefined && before === undefined && waiting.size === 0) break
       const finished = batch === undefined ? undefined : finish(batch)
+      underWay = Promise.all([before, finished])
       await before
       before = finished
     }
@@ -120,7 +142,7 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
 
   return {
     failed: failing.signal,
-    commit(participant) {
+    commit(participant, { gather: isPatient = false } = {}) {
       let done = waiting.get(participant)
       if (done === undefined) {
         done = Promise.withResolvers<void>()
@@ -129,7 +151,14 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
         done.promise.catch(() => {})
         running ??= flush()
       }
+      if (!isPatient) {
+        isUrgent = true
+        hurry()
+      }
       return done.promise
+    },
+    async settled() {
+      await underWay
     },
     isPending: (participant) => waiting.has(participant) || writing.has(participant),
     async idle() {

@@ -1,3 +1,4 @@
+import type { RecordedValues } from './recorded-values.ts'
 import { isPlainArray, isPlainObject, type Path, type Substitute, toNotStorable, toStorable } from './storable.ts'
 
 /**
@@ -6,7 +7,8 @@ import { isPlainArray, isPlainObject, type Path, type Substitute, toNotStorable,
  * array from which something was cut out (the oldest messages, one finished job).
  *
  * A container that stands at two places of the next value (a child's input that is the parent's context) is written once: the
- * second place is a reference to the first. References are resolved after everything else of the same patch.
+ * second place is a reference to the first. What stands in the record of a step of the same batch is not written at all: the place names the
+ * step. Named steps are put in after the patch, and references after these.
  *
  * A delta is storable as it is: its values, keys and paths went through `toStorable`.
  */
@@ -25,9 +27,13 @@ export type Patch =
 type StoredPath = readonly unknown[]
 type Reference = readonly [target: StoredPath, source: StoredPath]
 
+/** `path` leads to the value from that of the step; `checksum` is that of the step's record. */
+export type NamedStep = readonly [target: StoredPath, step: string, path: readonly string[], checksum: number]
+
 export interface Delta {
   readonly patch: Patch | null
   readonly references: readonly Reference[]
+  readonly steps?: readonly NamedStep[]
 }
 
 /** How many containers of the next value are looked at for sharing; the ones nearest to the root. */
@@ -56,20 +62,26 @@ const beginsWith = (path: Path, start: Path): boolean => start.every((part, inde
 const isSamePath = (a: Path, b: Path): boolean => a.length === b.length && beginsWith(a, b)
 const toStoredPath = (path: Path): StoredPath => path.map((part) => toStorable(part))
 
-/** What turns `previous` into `next`. `previous` must not have been mutated since. Errors: `VALUE_NOT_STORABLE`. */
-export function createDelta(previous: unknown, next: unknown): Delta {
+/**
+ * What turns `previous` into `next`. `previous` must not have been mutated since. `recorded`: values that can be read where they are said to stand.
+ * Errors: `VALUE_NOT_STORABLE`.
+ */
+export function createDelta(previous: unknown, next: unknown, recorded?: RecordedValues): Delta {
   const references: Reference[] = []
+  const steps: NamedStep[] = []
   const candidates = findCandidates(next)
   const path: (string | number)[] = []
 
   const substitute: Substitute = (value, target) => {
     const source = candidates.get(value)
-    if (source === undefined) return undefined
-    if (beginsWith(target, source)) {
-      if (isSamePath(source, target)) return undefined
-      throw toNotStorable('a circular reference', target)
+    if (source !== undefined && !isSamePath(source, target)) {
+      if (beginsWith(target, source)) throw toNotStorable('a circular reference', target)
+      references.push([toStoredPath(target), toStoredPath(source)])
+      return null
     }
-    references.push([toStoredPath(target), toStoredPath(source)])
+    const place = target.length === 0 ? undefined : recorded?.get(value)
+    if (place === undefined) return undefined
+    steps.push([toStoredPath(target), place.step, place.path, place.checksum])
     return null
   }
   const at = <T>(key: string | number, compute: () => T): T => {
@@ -82,6 +94,7 @@ export function createDelta(previous: unknown, next: unknown): Delta {
 
   const compare = (before: unknown, after: unknown): Patch | undefined => {
     if (Object.is(before, after)) return undefined
+    if (recorded?.has(after)) return set(after)
     const source = candidates.get(after as object) // a Map answers for any value
     const elsewhere = source !== undefined && !isSamePath(source, path)
     if (isPlainArray(after) && Array.isArray(before) && !elsewhere) return compareArrays(before, after)
@@ -91,19 +104,19 @@ export function createDelta(previous: unknown, next: unknown): Delta {
   }
 
   const compareArrays = (before: readonly unknown[], after: readonly unknown[]): Patch | undefined => {
-    const [cutAt, cutCount] = findCut(before, after)
-    const common = Math.min(before.length - cutCount, after.length)
+    const { same, cut } = findCut(before, after)
+    const common = Math.min(before.length - cut, after.length)
     const changed: [number, Patch][] = []
-    for (let index = 0; index < common; index++) {
-      const old = index < cutAt ? index : index + cutCount
+    for (let index = same; index < common; index++) {
+      const old = index + cut
       if (Object.is(before[old], after[index]) && (after[index] !== undefined || old in before)) continue
       const patch = at(index, () => (old in before ? compare(before[old], after[index]) : set(after[index])))
       if (patch !== undefined) changed.push([index, patch])
     }
-    if (cutCount === 0 && changed.length === 0 && before.length === after.length) return undefined
+    if (cut === 0 && changed.length === 0 && before.length === after.length) return undefined
     const appended: unknown[] = []
     for (let index = common; index < after.length; index++) appended.push(toStorable(after[index], [...path, index], substitute))
-    return ['array', [cutAt, cutCount], changed, after.length, appended]
+    return ['array', cut === 0 ? [0, 0] : [same, cut], changed, after.length, appended]
   }
 
   const compareObjects = (before: Record<string, unknown>, after: Record<string, unknown>): Patch | undefined => {
@@ -120,17 +133,20 @@ export function createDelta(previous: unknown, next: unknown): Delta {
     return changed.length === 0 && removed.length === 0 ? undefined : ['object', changed, removed.map((key) => toStorable(key))]
   }
 
-  return { patch: compare(previous, next) ?? null, references }
+  const patch = compare(previous, next) ?? null
+  return steps.length === 0 ? { patch, references } : { patch, references, steps }
 }
 
 const isSameClass = (a: object, b: object): boolean => Object.getPrototypeOf(a) === Object.getPrototypeOf(b)
 
-/** What was cut out of `before`, if the first item that moved was only moved by that. */
-function findCut(before: readonly unknown[], after: readonly unknown[]): readonly [index: number, count: number] {
-  let index = 0
-  while (index < after.length && Object.is(before[index], after[index])) index++
-  const moved = after[index]
+/** How many items both begin with, and how many were cut out of `before` there, if the first item that moved was only moved by that. */
+function findCut(before: readonly unknown[], after: readonly unknown[]): { readonly same: number; readonly cut: number } {
+  const end = Math.min(before.length, after.length)
+  let same = 0
+  // A hole is not an `undefined`, though it reads as one.
+  while (same < end && Object.is(before[same], after[same]) && (after[same] !== undefined || same in before)) same++
+  const moved = after[same]
   const isTelling = typeof moved === 'string' || (typeof moved === 'object' && moved !== null)
-  const found = isTelling ? before.indexOf(moved, index) : -1
-  return found > index ? [index, found - index] : [0, 0]
+  const found = isTelling ? before.indexOf(moved, same) : -1
+  return { same, cut: found > same ? found - same : 0 }
 }

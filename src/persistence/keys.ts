@@ -10,12 +10,14 @@ import { PerdureError } from '../errors.ts'
  * | `r/<run>/b` | snapshot, base |
  * | `r/<run>/d/<seq>` | snapshot, delta |
  * | `r/<run>/s/<step>` | journal: one step |
+ * | `r/<run>/k/<step>/<checksum>` | a step that the run itself has no more, and forks need |
  * | `r/<run>/e/<event>` | the id of an event from outside that was taken |
  * | `i/<run>/<number>` | inbox: a message of another run that was not taken yet |
  * | `q/<run>/<step>` | index: a step of the run that waits for a person |
  * | `w/<time>/<run>` | index: when the run is to be activated by itself; 0 is at once |
  * | `f/<time>/<run>` | index: when the run came to its end |
  * | `x/<run>` | the run is being deleted: what is left of it is to go |
+ * | `p/<run>/<fork>/<seq>` | snapshot records of the run that the base `seq` of a fork needs |
  */
 export function headKey(run: string): string {
   return `h/${encode(run)}`
@@ -38,12 +40,26 @@ export const stepKey = (run: string, step: string): string => `${prefix(run)}s/$
 /** The step that {@link stepKey} was given for `run`. */
 export const toStep = (run: string, key: string): string => unescapeStep(key.slice(stepKey(run, '').length))
 
+/** Where the record of a step is kept for forks, with the bytes that it had. */
+export const keptKey = (run: string, step: string, checksum: number): string =>
+  `${prefix(run)}k/${escapeStep(step)}/${checksum.toString(16).padStart(8, '0')}`
+export const keptRange = (run: string): { gte: string; lt: string } => rangeOf(`${prefix(run)}k/`)
+
 /** The range of all keys that begin with `start`. Keys are ASCII. */
 export function rangeOf(start: string): { gte: string; lt: string } {
   return { gte: start, lt: `${start}\u{10ffff}` }
 }
 
-export const deltaRange = (run: string): { gte: string; lt: string } => rangeOf(`${prefix(run)}d/`)
+/** The records of deltas; from one on, and up to another, where these are given. */
+export function deltaRange(run: string, from?: number, to?: number): { gte: string; lt: string } {
+  const { gte, lt } = rangeOf(`${prefix(run)}d/`)
+  return { gte: from === undefined ? gte : deltaKey(run, from), lt: to === undefined ? lt : deltaKey(run, to + 1) }
+}
+/** The number of a delta's record; `undefined` for another key. */
+export const toDeltaSeq = (key: string): number | undefined => {
+  const digits = /^r\/[^/]+\/d\/(\d+)$/.exec(key)?.[1]
+  return digits === undefined ? undefined : Number(digits)
+}
 export const stepRange = (run: string, start = ''): { gte: string; lt: string } => rangeOf(stepKey(run, start))
 
 const MAX_LENGTH = 500
@@ -112,6 +128,13 @@ export const toEnded = fromTimed
 export const deletionKey = (run: string): string => `x/${encode(run)}`
 export const deletionRange = (): { gte: string; lt: string } => rangeOf('x/')
 export const toDeletion = (key: string): string => decodeURIComponent(key.slice('x/'.length))
+export const pinKey = (run: string, fork: string, seq: number): string =>
+  `p/${encode(run)}/${encode(fork)}/${String(seq).padStart(12, '0')}`
+export const pinRange = (): { gte: string; lt: string } => rangeOf('p/')
+export const toPin = (key: string): { readonly run: string; readonly fork: string; readonly seq: number } => {
+  const [, run = '', fork = '', seq = ''] = key.split('/')
+  return { run: decodeURIComponent(run), fork: decodeURIComponent(fork), seq: Number(seq) }
+}
 /** What is recorded of a run besides its head. */
 export const recordRange = (run: string): { gte: string; lt: string } => rangeOf(prefix(run))
 /** The heads of the runs whose id begins with `<run>/`. */

@@ -1,7 +1,16 @@
 import { PerdureError, toMessage } from '../errors.ts'
 
 /** What a failing file or database call amounts to, whoever reported it. */
-export type DiskTrouble = 'locked' | 'unlockable' | 'full' | 'denied' | 'not-a-directory' | 'corrupt' | 'exhausted' | 'unknown'
+export type DiskTrouble =
+  | 'locked'
+  | 'unlockable'
+  | 'full'
+  | 'denied'
+  | 'not-a-directory'
+  | 'corrupt'
+  | 'exhausted'
+  | 'failing'
+  | 'unknown'
 
 // LevelDB passes on the text of strerror and no errno, hence two columns: errno of node:fs, words of LevelDB.
 const troubles: readonly (readonly [DiskTrouble, readonly string[], RegExp])[] = [
@@ -12,6 +21,7 @@ const troubles: readonly (readonly [DiskTrouble, readonly string[], RegExp])[] =
   ['not-a-directory', ['ENOTDIR', 'EEXIST', 'ELOOP', 'ENAMETOOLONG', 'ERR_INVALID_ARG_VALUE'], /not a directory|name too long/i],
   ['corrupt', ['LEVEL_CORRUPTION'], /^Corruption:/],
   ['exhausted', ['EMFILE', 'ENFILE', 'ENOMEM'], /too many open files|cannot allocate memory/i],
+  ['failing', ['EIO'], /input\/output error/i],
 ]
 
 /** Whether node:fs or a Level database reported this. Anything else, such as a module that cannot be loaded, is not about a disk. */
@@ -66,6 +76,12 @@ export function toOpenError(error: unknown, directory: string): PerdureError {
       return new PerdureError(
         'STORE_NOT_WRITABLE',
         `The system has too few resources to open the store at ${directory} (${said}). Nothing is lost: raise the limit, open it again.`,
+        options,
+      )
+    case 'failing':
+      return new PerdureError(
+        'STORE_NOT_WRITABLE',
+        `The disk of ${directory} fails (${said}), so its store cannot be opened. What was acknowledged is kept: check the disk, open it again.`,
         options,
       )
     default:

@@ -21,11 +21,14 @@ function assertFits(fits: boolean): asserts fits {
 }
 
 /**
- * Applies the deltas of one snapshot in order; each delta is used up. Works in place, for restoring costs one pass, except where a
+ * Applies the deltas of one snapshot in order; each delta is used up, and so are `recorded`, the values of the steps that it names. Works in place, for restoring costs one pass, except where a
  * reference has put a container at two places: that one, and what is below it, is copied before it is changed. Throws a `TypeError`
  * for a delta that does not fit.
  */
-export function createPatcher(base: unknown): { apply(delta: Delta): void; readonly value: unknown } {
+export function createPatcher(base: unknown): {
+  apply(delta: Delta, recorded?: readonly unknown[]): void
+  readonly value: unknown
+} {
   let root = base
   /** Containers that stand at more than one place. */
   const shared = new WeakSet<object>()
@@ -78,8 +81,13 @@ export function createPatcher(base: unknown): { apply(delta: Delta): void; reado
   }
 
   return {
-    apply({ patch, references }) {
+    apply({ patch, references, steps = [] }, recorded = []) {
       if (patch !== null) root = applyPatch(root, patch, undefined)
+      for (const [index, [target]] of steps.entries()) {
+        const place = resolve(target.slice(0, -1))
+        assertFits(isContainer(place) && target.length > 0 && index < recorded.length)
+        define(place, toKey(target.at(-1)), recorded[index])
+      }
       for (const [target, source] of references) {
         const value = resolve(source)
         const place = resolve(target.slice(0, -1))

@@ -6,9 +6,10 @@
  * 2. While the mark is there, something of the run may be. The last batch takes the rest and the mark; {@link resumeDeletions} finishes
  *    what a crash left over. It has to be called before runs are started: one that began anew under that id would lose its records.
  * 3. Every batch is synced: a later one on disk without an earlier one would leave records that nothing leads to.
+ * 4. What forks need of its snapshot stays, until the last of them goes (`pins.ts`).
  */
 import { isPerdureError, PerdureError } from '../errors.ts'
-import { encodeRecord } from './codec.ts'
+import { encodeRecord, readChecksum } from './codec.ts'
 import {
   assertRunId,
   deletionKey,
@@ -27,7 +28,9 @@ import {
   wakeKey,
   wakeRange,
 } from './keys.ts'
+import { loadPins, pinsOf } from './pins.ts'
 import { type Head, parseHead } from './run-record.ts'
+import { findNamedSteps } from './snapshot-chain.ts'
 import type { Operation, Store } from './store.ts'
 
 export interface DeletionOptions {
@@ -45,7 +48,8 @@ export interface Erased {
   readonly bytes: number
 }
 
-type Entry = readonly [key: string, bytes: number]
+/** A record that goes. `kept`: it is put there instead, for forks name it. */
+type Entry = readonly [key: string, bytes: number, kept?: Operation]
 
 /**
  * Removes all records of a run, which nobody may have open. A run whose head is damaged can be deleted too.
@@ -64,6 +68,13 @@ export async function deleteRun(store: Store, run: string, options: DeletionOpti
 export async function eraseRun(store: Store, run: string, options: DeletionOptions = {}): Promise<Erased> {
   assertRunId(run)
   assertNotAborted(run, options)
+  const pins = await loadPins(store)
+  const erased = await pins.exclusive(() => erase(store, run, options))
+  await pins.collect()
+  return erased
+}
+
+async function erase(store: Store, run: string, options: DeletionOptions): Promise<Erased> {
   await options.beforeErasing?.(run)
   if (await isBeingDeleted(store, run)) return await finish(store, run, options)
   if (options.beforeErasing !== undefined)
@@ -76,10 +87,10 @@ export async function eraseRun(store: Store, run: string, options: DeletionOptio
     for await (const _ of conversationsOf(store, run)); // One of a newer version is refused before anything is removed.
     const first = await readTop(store, run)
     const mark = deletionKey(run)
-    await store.write([{ type: 'put', key: mark, value: encodeRecord(mark, null) }, ...first.map(toRemoval)])
+    await remove(store, first, [{ type: 'put', key: mark, value: encodeRecord(mark, null) }])
     return sum(sumOf(first), await finish(store, run, options))
   }
-  await store.write(all.map(toRemoval))
+  await remove(store, all)
   return sumOf(all)
 }
 
@@ -94,16 +105,19 @@ export async function isBeingDeleted(store: Store, run: string): Promise<boolean
  * @returns how many there were. Errors: `ABORTED`, those of `Store`.
  */
 export async function resumeDeletions(store: Store, options: DeletionOptions = {}): Promise<number> {
+  const pins = await loadPins(store)
   let count = 0
   for await (const [key] of store.entries(deletionRange())) {
     await finish(store, toDeletion(key), options)
     count += 1
   }
+  await pins.collect()
   return count
 }
 
 /** The bytes of all values of a run, and of its conversations if it is a flow. Errors: `STORE_FORMAT_NEWER`, those of `Store`. */
 export async function measureRun(store: Store, run: string): Promise<number> {
+  await loadPins(store)
   let total = 0
   for await (const [, bytes] of entriesOf(store, run)) total += bytes
   return total
@@ -114,20 +128,20 @@ async function finish(store: Store, run: string, options: DeletionOptions): Prom
   const { batchSize = 1_000 } = options
   let erased: Erased = { records: 0, bytes: 0 }
   for await (const conversation of conversationsOf(store, run)) {
-    erased = sum(erased, await eraseRun(store, conversation, options))
+    erased = sum(erased, await erase(store, conversation, options))
   }
   let batch: Entry[] = []
   for await (const entry of bodyOf(store, run)) {
     if (batch.length >= batchSize) {
       assertNotAborted(run, options)
-      await store.write(batch.map(toRemoval))
+      await remove(store, batch)
       erased = sum(erased, sumOf(batch))
       batch = []
     }
     batch.push(entry)
   }
   assertNotAborted(run, options)
-  await store.write([...batch.map(toRemoval), { type: 'del', key: deletionKey(run) }])
+  await remove(store, batch, [{ type: 'del', key: deletionKey(run) }])
   return sum(erased, sumOf(batch))
 }
 
@@ -158,9 +172,26 @@ async function readTop(store: Store, run: string): Promise<Entry[]> {
 }
 
 async function* bodyOf(store: Store, run: string): AsyncIterable<Entry> {
+  const pins = pinsOf(store)
+  const named = pins.last(run) === 0 ? undefined : await findNamedSteps(store, run, (key) => pins.isNeeded(key, run))
   for (const range of [recordRange(run), inboxRange(run), questionRange(run)]) {
-    for await (const [key, value] of store.entries(range)) yield [key, value.byteLength]
+    for await (const [key, value] of store.entries(range)) {
+      if (pins.isNeeded(key, run)) continue
+      const kept = named?.get(key)
+      if (kept !== undefined && kept.checksum === readChecksum(value))
+        yield [key, value.byteLength, { type: 'put', key: kept.key, value }]
+      else yield [key, value.byteLength]
+    }
   }
+}
+
+/** Removes records; and with the base of a fork its claim to what it took. */
+async function remove(store: Store, entries: readonly Entry[], others: readonly Operation[] = []): Promise<void> {
+  const pins = pinsOf(store)
+  const removals = entries.map(([key]): Operation => ({ type: 'del', key }))
+  const kept = entries.flatMap(([, , operation]) => operation ?? [])
+  await store.write([...others, ...removals, ...kept, ...pins.toReleases(removals)])
+  pins.noteWritten(removals)
 }
 
 /**
@@ -182,7 +213,8 @@ async function* allConversationsOf(store: Store, run: string): AsyncIterable<str
   }
 }
 
-function isOwnedBy(run: string, { id, name, data }: Head): boolean {
+/** Whether a conversation belongs to `run`, and goes with it. */
+export function isOwnedBy(run: string, { id, name, data }: Head): boolean {
   if (typeof data !== 'object' || data === null) return false
   if ('parent' in data && data.parent !== undefined) return data.parent === run
   return 'owner' in data && data.owner === 'flow' && id === `${run}/${name}` // as earlier versions wrote it
@@ -210,7 +242,6 @@ function assertNotAborted(run: string, { signal }: DeletionOptions): void {
   )
 }
 
-const toRemoval = ([key]: Entry): Operation => ({ type: 'del', key })
 const sumOf = (entries: readonly Entry[]): Erased => ({
   records: entries.length,
   bytes: entries.reduce((total, [, bytes]) => total + bytes, 0),

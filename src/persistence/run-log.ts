@@ -1,7 +1,9 @@
 import { PerdureError } from '../errors.ts'
-import { encodeRecord, encodeStorable } from './codec.ts'
-import type { Committer, Participant } from './commit.ts'
-import { assertRunId, endedKey, headKey, rangeOf, stepKey, stepRange, toRunId, toStep, wakeKey } from './keys.ts'
+import { encodeRecord, encodeStorable, readChecksum } from './codec.ts'
+import type { CommitOptions, Committer, Participant } from './commit.ts'
+import { assertRunId, endedKey, headKey, keptKey, rangeOf, stepKey, stepRange, toRunId, toStep, wakeKey } from './keys.ts'
+import { loadPins, pinsOf } from './pins.ts'
+import { addRecorded, isNameable, type RecordedValue } from './recorded-values.ts'
 import { type Head, parseHead, parseStep, type StepRecord } from './run-record.ts'
 import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
 import { toStorable } from './storable.ts'
@@ -17,7 +19,7 @@ export interface RunLog {
   readonly id: string
   readonly head: Head
   /** Changes the head; on disk with the next commit. Errors: `VALUE_NOT_STORABLE`. */
-  update(change: Partial<Pick<Head, 'status' | 'data' | 'wakeAt' | 'endedAt'>>): void
+  update(change: Partial<Pick<Head, 'status' | 'data' | 'wakeAt' | 'endedAt' | 'dormant'>>): void
   /** Adds an operation on a record outside of the run's own; done with the next commit. */
   stage(operation: Operation): void
   /** The snapshot as last committed; `undefined` when there is none. Errors: `RUN_CORRUPT`. */
@@ -53,10 +55,11 @@ export interface RunLog {
   /** Whether a commit has been asked for that is not done. */
   readonly isCommitting: boolean
   /** Resolves when all changes up to now are on disk. Errors: those of `Store.write`, `VALUE_NOT_STORABLE`. */
-  commit(): Promise<void>
+  commit(options?: CommitOptions): Promise<void>
 }
 
-interface Room {
+/** Where runs are recorded. */
+export interface Room {
   readonly store: Store
   readonly committer: Committer
   readonly now: () => number
@@ -81,6 +84,13 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   let cutHead = created === undefined ? opened : undefined
   let staged: Operation[] = []
   let abandoned = false
+  /** What the last batch removed, if forks may have needed it. */
+  let removed: readonly Operation[] = []
+  const pins = pinsOf(store)
+  /** A step that the stored snapshot may name is not what it was. */
+  let isOutdated = false
+  /** Those steps, as they are on the disk: forks may name them too. */
+  const replaced = new Map<string, StepRecord>()
   const memory = new Map<string, StepRecord>()
   let changed = new Map<string, Change>()
   /** What the last batch took with it: perhaps still being written. */
@@ -102,7 +112,13 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     const key = stepKey(head.id, step)
     const operation: Operation =
       record === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, record) }
-    const difference = (record === undefined ? 0 : 1) - (find(step) === undefined ? 0 : 1)
+    const before = find(step)
+    // The stored snapshot may name it.
+    if (before !== undefined && isNameable(before)) {
+      isOutdated = true
+      if (!changed.has(step) && !replaced.has(step)) replaced.set(step, before)
+    }
+    const difference = (record === undefined ? 0 : 1) - (before === undefined ? 0 : 1)
     if (difference !== 0) head = { ...head, steps: head.steps + difference }
     for (const pending of [changed, ...overlays]) pending.set(step, { operation, record })
     if (record === undefined) memory.delete(step)
@@ -111,20 +127,39 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   const pending = (step: string): Change | undefined => changed.get(step) ?? cut.get(step)
   const find = (step: string): StepRecord | undefined => memory.get(step) ?? pending(step)?.record
 
+  const writeSnapshot = (): readonly Operation[] => {
+    if (snapshots === undefined) return []
+    if (read === undefined && !isOutdated) return []
+    const recorded = new Map<unknown, RecordedValue>()
+    for (const [step, { operation, record }] of changed)
+      if (record !== undefined && operation.type === 'put') addRecorded(recorded, step, record, operation.value)
+    const operations = snapshots.write(read === undefined ? snapshots.value : read(), recorded, isOutdated)
+    isOutdated = false
+    return operations
+  }
+
+  const keepReplaced = (): readonly Operation[] => {
+    const kept = pins.isPinned(head.id) ? [...replaced].map(([step, record]) => toKept(head.id, step, record)) : []
+    replaced.clear()
+    return kept
+  }
+
   const participant: Participant = {
     prepare() {
       if (abandoned) throw new PerdureError('ABORTED', `Run \`${head.id}\` has stopped: an earlier commit of it failed.`)
-      const delta = read === undefined || snapshots === undefined ? [] : snapshots.write(read())
+      const delta = writeSnapshot()
       const operations: Operation[] = []
       for (const { operation } of changed.values()) operations.push(operation)
       for (const operation of staged) operations.push(operation)
       for (const operation of delta) operations.push(operation)
+      if (replaced.size > 0) operations.push(...keepReplaced())
+      removed = pins.isEmpty ? [] : delta
       const snapshot = snapshots?.end ?? head.snapshot
       if (operations.length === 0 && head === cutHead && snapshot === head.snapshot) return []
       if (head.wakeAt !== cutHead?.wakeAt || head.endedAt !== cutHead?.endedAt) operations.push(...toIndexChanges(cutHead, head))
       const key = headKey(head.id)
       const next: Head = { ...head, updatedAt: now(), snapshot }
-      operations.push({ type: 'put', key, value: encodeStorable(key, toStorableHead(next)) })
+      operations.push({ type: 'put', key, value: encodeStorable(key, toStorableHead(next), snapshot.base === undefined ? 1 : 2) })
       head = next
       cutHead = next
       if (changed.size > 0 || cut.size > 0) {
@@ -134,10 +169,20 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
       if (staged.length > 0) staged = []
       return operations
     },
-    written: () => written?.(),
+    written() {
+      if (removed.length > 0) collect(removed)
+      written?.()
+    },
   }
 
-  return {
+  /** What a new base has released, or left because it was pinned and is not any more, goes. If that fails, it is left for the next opening. */
+  const collect = (operations: readonly Operation[]): void => {
+    const { base, seq } = head.snapshot
+    const isLeft = base === seq && !pins.isPinned(head.id)
+    if (pins.noteWritten(operations) || isLeft) pins.collect(isLeft ? head.id : undefined).catch(() => {})
+  }
+
+  const log: RunLog = {
     id: head.id,
     get head() {
       return head
@@ -217,8 +262,19 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     get isCommitting() {
       return committer.isPending(participant)
     },
-    commit: () => committer.commit(participant),
+    commit(options) {
+      if (!isOutdated || snapshots !== undefined) return committer.commit(participant, options)
+      const committed = log.loadSnapshot().then(() => committer.commit(participant, options)) // it is written anew
+      committed.catch(() => {}) // whoever asked may have gone
+      return committed
+    },
   }
+  return log
+}
+
+function toKept(run: string, step: string, record: StepRecord): Operation {
+  const value = encodeRecord(stepKey(run, step), record)
+  return { type: 'put', key: keptKey(run, step, readChecksum(value)), value }
 }
 
 /** What brings the indexes of the heads from `before` to `after`. */
@@ -237,16 +293,21 @@ function* toIndexChanges(before: Head | undefined, after: Head): Iterable<Operat
 }
 
 /** A new run. Nothing is on disk before the first commit. Errors: `RUN_ID_INVALID`, `VALUE_NOT_STORABLE`. */
-export function createRunLog(room: Room, run: Pick<Head, 'id' | 'kind' | 'name' | 'data'>): RunLog {
+export function createRunLog(
+  room: Room,
+  run: Pick<Head, 'id' | 'kind' | 'name' | 'data'>,
+  snapshots = createSnapshotLog(run.id, pinsOf(room.store)),
+): RunLog {
   assertRunId(run.id)
   const time = room.now()
   const head: Head = { ...run, status: 'running', createdAt: time, updatedAt: time, snapshot: { seq: 0, checksum: 0 }, steps: 0 }
-  return createLog(room, head, createSnapshotLog(run.id))
+  return createLog(room, head, snapshots)
 }
 
 /** A run as the store has it; `undefined` when it has none. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`, `RUN_ID_INVALID`. */
 export async function openRunLog(room: Room, id: string): Promise<RunLog | undefined> {
   assertRunId(id)
+  await loadPins(room.store)
   const head = await loadHead(room.store, id)
   if (head === undefined) return undefined
   return createLog(room, head)

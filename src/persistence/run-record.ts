@@ -44,6 +44,16 @@ export type DoubtResolution = 'retried' | 'recovered' | 'reported' | 'answered'
  */
 export type RunStatus = 'running' | 'completed' | 'failed' | 'cancelled' | 'incompatible'
 
+/** Where the chain of a run's snapshot ends: kept in its head, so that a lost end is noticed too. */
+export interface ChainEnd {
+  readonly seq: number
+  readonly checksum: number
+  /** The number of its base, if that stands among the deltas: others needed the records before it. */
+  readonly base?: number | undefined
+  /** The whole snapshot, when it is small: then there is no chain. */
+  readonly inline?: Uint8Array | undefined
+}
+
 export interface Head {
   readonly id: string
   readonly kind: string
@@ -56,9 +66,11 @@ export interface Head {
   readonly wakeAt?: number | undefined
   /** When the run came to its end. Indexed. */
   readonly endedAt?: number | undefined
+  /** It was imported, and is left alone until somebody asks for it. The first commit takes it away. */
+  readonly dormant?: boolean | undefined
   /** What the runtime keeps about the run; its shape is the runtime's. */
   readonly data: unknown
-  readonly snapshot: { readonly seq: number; readonly checksum: number; readonly inline?: Uint8Array | undefined }
+  readonly snapshot: ChainEnd
   /** How many step records the run has: one that is missing is noticed. */
   readonly steps: number
 }
@@ -85,7 +97,13 @@ const HeadSchema = z.looseObject({
   updatedAt: z.number(),
   wakeAt: z.number().optional(),
   endedAt: z.number().optional(),
-  snapshot: z.object({ seq: z.number(), checksum: z.number(), inline: z.instanceof(Uint8Array).optional() }),
+  dormant: z.boolean().optional(),
+  snapshot: z.object({
+    seq: z.number(),
+    checksum: z.number(),
+    base: z.number().optional(),
+    inline: z.instanceof(Uint8Array).optional(),
+  }),
   steps: z.number(),
 })
 

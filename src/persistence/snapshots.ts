@@ -1,8 +1,11 @@
-import { isPerdureError, PerdureError } from '../errors.ts'
-import { decodeStorable, encodeStorable, packStorable, readChecksum, unpackStorable } from './codec.ts'
+import { encodeStorable, packStorable, readChecksum, unpackStorable } from './codec.ts'
 import { createDelta, type Delta } from './delta.ts'
-import { baseKey, deltaKey, deltaRange } from './keys.ts'
+import { baseKey, deltaKey } from './keys.ts'
 import { createPatcher } from './patch.ts'
+import { loadPins, type Pin, type Pins } from './pins.ts'
+import type { RecordedValues } from './recorded-values.ts'
+import type { ChainEnd } from './run-record.ts'
+import { type ChainSize, type Link, NO_CHAIN, readChain, type Taken, toBroken, toSkeleton } from './snapshot-chain.ts'
 import { toStorable } from './storable.ts'
 import type { Operation, Store } from './store.ts'
 
@@ -11,26 +14,12 @@ import type { Operation, Store } from './store.ts'
  * one base and the deltas since. A new base is written when the chain is more than twice the snapshot: what only grows is hardly ever written
  * again, what is overwritten is written again when half of the chain is out of date. So writing costs at most a constant factor of what
  * changed, and restoring reads at most 2.5 times the snapshot, as large as it was when it was last measured, or 8 KB if that is more (P6).
- * Each record names the checksum of the one before it: a hole is noticed (P9).
+ * A delta names a step that settles in the same batch instead of repeating its value; a base names none. Each record names the checksum of the one
+ * before it and those of the steps' records: a hole is noticed (P9).
+ *
+ * A fork's base may be upon a list of its origin's snapshot: what is in that list is not written again, until the fork needs a new base. Its chain is as long as both
+ * together. What forks need of a chain is pinned (`pins.ts`).
  */
-interface Link {
-  /** Number of the record in its chain; the base has the number of the last delta it took in. */
-  readonly seq: number
-  /** Checksum of the record before; 0 for a base. */
-  readonly after: number
-  readonly delta: Delta
-  /** The snapshot as a base would be this many bytes: it was measured, and the chain was not yet twice that. */
-  readonly size?: number
-}
-
-/** Where the chain ends: kept in the run's head, so that a lost end is noticed too. */
-export interface ChainEnd {
-  readonly seq: number
-  readonly checksum: number
-  /** The whole snapshot, when it is small: then there is no chain. */
-  readonly inline?: Uint8Array | undefined
-}
-
 /** A chain up to this size is not made shorter: it would save nothing. */
 const SMALL_BYTES = 8 * 1024
 
@@ -44,25 +33,25 @@ export interface SnapshotLog {
   /** The snapshot as last written or read; `undefined` before the first. */
   readonly value: unknown
   readonly end: ChainEnd
-  /** What brings the stored snapshot to `next`; none when nothing changed. Errors: `VALUE_NOT_STORABLE`. */
-  write(next: unknown): readonly Operation[]
+  /**
+   * What brings the stored snapshot to `next`; none when nothing changed. `recorded`: what is written in the same batch, and stays as it is. `anew`: a step that was
+   * recorded before does not stay as it is, so that from now on none of them is named. Errors: `VALUE_NOT_STORABLE`.
+   */
+  write(next: unknown, recorded?: RecordedValues, anew?: boolean): readonly Operation[]
 }
-
-/** How large the chain is, and how large the snapshot. */
-interface ChainSize {
-  readonly bytes: number
-  /** The snapshot as a base, when it was last measured; 0 while there is no chain. */
-  readonly snapshotBytes: number
-  /** The chain at that time. */
-  readonly measuredAt: number
-}
-
-const NO_CHAIN: ChainSize = { bytes: 0, snapshotBytes: 0, measuredAt: 0 }
 
 const isTooLong = ({ bytes, snapshotBytes }: ChainSize): boolean => bytes > Math.max(2 * snapshotBytes, SMALL_BYTES)
 
-function createLog(run: string, state: { value: unknown; end: ChainEnd; baseSeq: number; size: ChainSize }): SnapshotLog {
-  let { value, end, baseSeq, size } = state
+interface LogState {
+  readonly value: unknown
+  readonly end: ChainEnd
+  /** The lowest record among the deltas that may be of this chain. */
+  readonly first: number
+  readonly size: ChainSize
+}
+
+function createLog(run: string, pins: Pins | undefined, state: LogState, taken?: Taken): SnapshotLog {
+  let { value, end, first, size } = state
   const isInline = (): boolean => size.bytes === 0
 
   /** Whether `next` was, or needed not be, kept in the head. */
@@ -70,47 +59,62 @@ function createLog(run: string, state: { value: unknown; end: ChainEnd; baseSeq:
     const inline = packStorable([toStorable(next)])
     if (inline.byteLength > INLINE_BYTES) return false
     if (end.inline === undefined || !isSame(end.inline, inline)) end = { seq: end.seq + 1, checksum: 0, inline }
-    baseSeq = end.seq // there is no record up to here
+    first = end.seq + 1 // there is no record up to here
     value = next
     return true
   }
 
-  const put = (key: string, bytes: Uint8Array, seq: number): Operation => {
-    end = { seq, checksum: readChecksum(bytes) }
+  const put = (key: string, bytes: Uint8Array, seq: number, base: number | undefined): Operation => {
+    end = { seq, checksum: readChecksum(bytes), ...(base === undefined ? {} : { base }) }
     return { type: 'put', key, value: bytes }
   }
 
-  const toBase = (seq: number, next: unknown): Uint8Array => {
+  /** A base; among the deltas, if others need the records before it. */
+  const toBase = (seq: number, next: unknown): readonly [key: string, bytes: Uint8Array] => {
+    const key = pins?.isPinned(run) === true ? deltaKey(run, seq) : baseKey(run)
     const link: Link = { seq, after: 0, delta: createDelta(undefined, next) }
-    return encodeStorable(baseKey(run), link)
+    return [key, encodeStorable(key, link)]
   }
 
-  const writeBase = (seq: number, bytes: Uint8Array): readonly Operation[] => {
-    const operations = [put(baseKey(run), bytes, seq)]
-    for (let old = baseSeq + 1; old < seq; old++) operations.push({ type: 'del', key: deltaKey(run, old) })
-    baseSeq = seq
+  const writeBase = (seq: number, [key, bytes]: readonly [key: string, bytes: Uint8Array]): readonly Operation[] => {
+    const isApart = key !== baseKey(run)
+    const operations = [put(key, bytes, seq, isApart ? seq : undefined)]
+    const kept = pins?.isHeld(run) === true ? seq : (pins?.last(run) ?? 0)
+    for (let old = Math.max(first, kept + 1); old < seq; old++) operations.push({ type: 'del', key: deltaKey(run, old) })
+    first = isApart ? seq : seq + 1
     size = { bytes: bytes.byteLength, snapshotBytes: bytes.byteLength, measuredAt: bytes.byteLength }
-    return operations
+    return [...operations, ...(pins?.toReleases(operations) ?? [])]
   }
 
-  const writeNext = (next: unknown): readonly Operation[] => {
-    const seq = end.seq + 1
-    const delta = createDelta(value, next)
+  const writeTaken = (seq: number, delta: Delta, from: Taken): readonly Operation[] => {
+    const key = deltaKey(run, seq)
+    const link: Link = { seq, after: 0, delta, taken: from }
+    const bytes = encodeStorable(key, link, 2)
+    size = { ...NO_CHAIN, bytes: bytes.byteLength }
+    return [put(key, bytes, seq, seq)]
+  }
+
+  const writeNext = (next: unknown, recorded: RecordedValues | undefined, anew: boolean): readonly Operation[] => {
+    const seq = toNextSeq(end, run, pins)
+    if (isInline() && taken !== undefined) return writeTaken(seq, createDelta(value, next), taken)
+    if (anew) return writeBase(seq, toBase(seq, next))
+    const delta = createDelta(value, next, recorded)
     if (delta.patch === null) return []
     if (isInline()) return writeBase(seq, toBase(seq, next))
     const key = deltaKey(run, seq)
+    const format = delta.steps === undefined ? 1 : 2
     let link: Link = { seq, after: end.checksum, delta }
-    let bytes = encodeStorable(key, link)
-    const grown = { ...size, bytes: size.bytes + bytes.byteLength }
+    let bytes = encodeStorable(key, link, format)
+    const grown = { ...size, bytes: size.bytes + bytes.byteLength + toNamedBytes(delta, recorded) }
     if (isTooLong(grown) && grown.bytes >= MEASURE_GROWTH * size.measuredAt) {
       const base = toBase(seq, next)
-      const measured = { bytes: grown.bytes, snapshotBytes: base.byteLength, measuredAt: grown.bytes }
+      const measured = { bytes: grown.bytes, snapshotBytes: base[1].byteLength, measuredAt: grown.bytes }
       if (isTooLong(measured)) return writeBase(seq, base)
       size = measured
-      link = { ...link, size: base.byteLength }
-      bytes = encodeStorable(key, link)
+      link = { ...link, size: base[1].byteLength }
+      bytes = encodeStorable(key, link, format)
     } else size = grown
-    return [put(key, bytes, seq)]
+    return [put(key, bytes, seq, end.base)]
   }
 
   return {
@@ -120,64 +124,73 @@ function createLog(run: string, state: { value: unknown; end: ChainEnd; baseSeq:
     get end() {
       return end
     },
-    write(next) {
-      if (isInline() && writeInline(next)) return []
-      const operations = writeNext(next)
+    write(next, recorded, anew = false) {
+      if (isInline() && taken === undefined && writeInline(next)) return []
+      const operations = writeNext(next, recorded, anew)
       value = next
       return operations
     },
   }
 }
 
-/** The log of a run that has no snapshot yet. */
-export function createSnapshotLog(run: string): SnapshotLog {
-  return createLog(run, { value: undefined, end: { seq: 0, checksum: 0 }, baseSeq: 0, size: NO_CHAIN })
+/** What the records of the steps that `delta` names take: they are read with it. */
+function toNamedBytes({ steps = [] }: Delta, recorded: RecordedValues | undefined): number {
+  const named = new Set(steps.map(([, step]) => step))
+  const bytes = new Map<string, number>()
+  for (const place of recorded?.values() ?? []) if (named.has(place.step)) bytes.set(place.step, place.bytes)
+  return [...bytes.values()].reduce((sum, one) => sum + one, 0)
+}
+
+const NOTHING: ChainEnd = { seq: 0, checksum: 0 }
+
+/** Above the records that others need of an earlier run of that id. */
+const toNextSeq = ({ seq }: ChainEnd, run: string, pins: Pins | undefined): number => Math.max(seq, pins?.last(run) ?? 0) + 1
+
+/** The log of a run that has no snapshot yet. `pins`: those of its store; without, nobody needs records of it. */
+export function createSnapshotLog(run: string, pins?: Pins): SnapshotLog {
+  return createLog(run, pins, { value: undefined, end: NOTHING, first: 1, size: NO_CHAIN })
+}
+
+/**
+ * The log of a run whose snapshot takes a list of another's. What is written first has `list` in its place: items that stand for those that are taken.
+ * `pin` keeps what is taken; it has to be on disk with that.
+ */
+export function createForkedLog(
+  run: string,
+  pins: Pins,
+  taken: Taken,
+  list: readonly unknown[],
+): { readonly log: SnapshotLog; readonly pin: Pin } {
+  const state: LogState = { value: toSkeleton(taken.path, list), end: NOTHING, first: 1, size: NO_CHAIN }
+  const { base, seq } = taken.end
+  return {
+    log: createLog(run, pins, state, taken),
+    pin: { run: taken.run, fork: run, at: toNextSeq(NOTHING, run, pins), base, seq },
+  }
 }
 
 /** Reads a run's snapshot and checks that its chain is whole up to `expected`. Errors: `RUN_CORRUPT`, `STORE_FORMAT_NEWER`. */
 export async function loadSnapshotLog(store: Store, run: string, expected: ChainEnd): Promise<SnapshotLog> {
-  if (expected.seq === 0) return createSnapshotLog(run)
-  const broken = (what: string, cause?: unknown): PerdureError =>
-    new PerdureError(
-      'RUN_CORRUPT',
-      `The snapshot of run \`${run}\` is damaged: ${what}. Other runs are not touched. Restore the store from a backup, or start the run anew under another id.`,
-      { cause, details: { run } },
-    )
-  const patcher = createPatcher(undefined)
-  if (expected.inline !== undefined) {
-    try {
-      const [storable] = unpackStorable(expected.inline) as [unknown] // written by `writeInline`
-      patcher.apply({ patch: ['set', storable], references: [] })
-    } catch (error) {
-      throw broken('it cannot be read from its head', error)
-    }
-    return createLog(run, { value: patcher.value, end: expected, baseSeq: expected.seq, size: NO_CHAIN })
+  const pins = await loadPins(store)
+  if (expected.seq === 0) return createSnapshotLog(run, pins)
+  const { inline } = expected
+  if (inline === undefined) {
+    const { value, size, base } = await readChain(store, run, expected)
+    return createLog(run, pins, { value, end: expected, first: expected.base ?? base + 1, size })
   }
-  let size = NO_CHAIN
-  const read = (key: string, bytes: Uint8Array, before: ChainEnd | undefined): ChainEnd => {
-    try {
-      const link = decodeStorable(key, bytes) as Link // checksummed: written by `put`
-      if (before !== undefined && link.seq !== before.seq + 1) throw broken(`record ${before.seq + 1} of it is missing`)
-      if (link.after !== (before?.checksum ?? 0)) throw broken(`record ${link.seq} of it does not follow the one before`)
-      patcher.apply(link.delta)
-      size = { ...size, bytes: size.bytes + bytes.byteLength }
-      const snapshotBytes = before === undefined ? bytes.byteLength : link.size
-      if (snapshotBytes !== undefined) size = { ...size, snapshotBytes, measuredAt: size.bytes }
-      return { seq: link.seq, checksum: readChecksum(bytes) }
-    } catch (error) {
-      if (isPerdureError(error) && (error.code !== 'RUN_CORRUPT' || error.details.run === run)) throw error
-      throw broken(`its record \`${key}\` cannot be read`, error)
-    }
-  }
+  return createLog(run, pins, { value: readInline(run, inline), end: expected, first: expected.seq + 1, size: NO_CHAIN })
+}
 
-  const base = await store.get(baseKey(run))
-  if (base === undefined) throw broken('its base record is missing')
-  let end = read(baseKey(run), base, undefined)
-  const baseSeq = end.seq
-  for await (const [key, bytes] of store.entries(deltaRange(run))) end = read(key, bytes, end)
-  if (end.seq !== expected.seq || end.checksum !== expected.checksum)
-    throw broken(`it ends at record ${end.seq} instead of ${expected.seq}`)
-  return createLog(run, { value: patcher.value, end: expected, baseSeq, size })
+/** The snapshot that is in a head. Errors: `RUN_CORRUPT`. */
+export function readInline(run: string, inline: Uint8Array): unknown {
+  const patcher = createPatcher(undefined)
+  try {
+    const [storable] = unpackStorable(inline) as [unknown] // written by `writeInline`
+    patcher.apply({ patch: ['set', storable], references: [] })
+  } catch (error) {
+    throw toBroken(run, 'it cannot be read from its head', error)
+  }
+  return patcher.value
 }
 
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.byteLength === b.byteLength && Buffer.compare(a, b) === 0

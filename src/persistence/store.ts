@@ -28,6 +28,8 @@ export interface Store extends AsyncDisposable {
   readonly location: string
   /** Which opening of the store this is: it grows by one at each. */
   readonly epoch: number
+  /** Of an encrypted store: what hashes that stand in keys are made with, so that nobody without it can try what they are of. Default: they are plain. */
+  readonly hashKey?: Uint8Array | undefined
   get(key: string): Promise<Uint8Array | undefined>
   /** Values in the order of `keys`; `undefined` where a key is absent. */
   getMany(keys: readonly string[]): Promise<(Uint8Array | undefined)[]>

@@ -6,7 +6,7 @@ import type { Model } from '../actors/model.ts'
 import { fromModel } from '../actors/model-actor.ts'
 import { type OpenAIModelOptions, openaiModel } from '../actors/openai/model.ts'
 import { fromOutputCheck } from '../actors/output-check.ts'
-import { type ParsedProfile, type Profile, parseProfile } from '../actors/profile.ts'
+import { type ParsedProfile, type Profile, type ProfileChange, parseProfile } from '../actors/profile.ts'
 import type { Tool } from '../actors/tool.ts'
 import { fromTools } from '../actors/tool-actor.ts'
 import { buildTools, type ToolboxOptions } from '../actors/toolbox.ts'
@@ -104,7 +104,21 @@ export function buildAgent(profile: Profile<z.ZodType | undefined>, options: Age
     }),
     asTool: (toolOptions) => toAgentTool(agent, toolOptions),
   }
+  makers.set(agent, ({ systemPrompt = profile.systemPrompt, model: name = profile.model, settings }) =>
+    buildAgent({ ...profile, systemPrompt, model: name, settings: { ...profile.settings, ...settings } }, options),
+  )
   return agent
+}
+
+/** What makes an agent that differs in its profile. */
+const makers = new WeakMap<Agent<unknown>, (change: ProfileChange) => Agent<unknown>>()
+
+/** The agent as a fork of one of its conversations has it. */
+export function changeAgent(agent: Agent<unknown>, change: ProfileChange | undefined): Agent<unknown> {
+  const make = makers.get(agent)
+  if (change === undefined) return agent
+  if (make === undefined) throw new TypeError(`Expected the agent \`${agent.profile.name}\` to be one that \`buildAgent\` made`)
+  return make(change)
 }
 
 /** The limits of the profile hold wherever the machine runs: alone, as a run, as a child of another. */

@@ -1,4 +1,5 @@
 import { PerdureError } from '../errors.ts'
+import type { Runtime } from './runtime.ts'
 
 /**
  * The runs that somebody in this process has open. One run has one owner at a time (P7): a flow and a session whose ids come to the same
@@ -53,4 +54,16 @@ export function createClaims(onRelease: () => void = () => {}): Claims {
       for (let task = brief.get(run); task !== undefined; task = brief.get(run)) await task
     },
   }
+}
+
+const ofRuntimes = new WeakMap<Runtime, Claims>()
+
+/** Lets {@link claimsOf} find the claims of a runtime. */
+export const publishClaims = (runtime: Runtime, claims: Claims): void => void ofRuntimes.set(runtime, claims)
+
+/** For what writes runs from outside of the runtime that has them: a person's import. */
+export function claimsOf(runtime: Runtime): Claims {
+  const claims = ofRuntimes.get(runtime)
+  if (claims === undefined) throw new TypeError('Expected a runtime that `openRuntime` made')
+  return claims
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ProfileChange } from '../actors/profile.ts'
 import { isSuspension } from '../actors/suspension.ts'
 import { PerdureError } from '../errors.ts'
 import { readAnswer } from '../machines/agent.ts'
@@ -14,10 +15,10 @@ import { tell } from './listener.ts'
 import { parseRecorded, toCorrupt } from './recorded.ts'
 import { toRecordedError } from './recorded-error.ts'
 import type { Services } from './services.ts'
-import { addSpend, countSpend, NO_SPEND, Spend, subtractSpend, sumSpend } from './spend.ts'
+import { addSpend, countSpend, NO_SPEND, Spend, subtractSpend, sumSpend, toStoredSpend } from './spend.ts'
 import type { ResolvedDoubt } from './step-execution.ts'
 import { type AnyTurnOptions, fromAgentError, toAborted } from './turn.ts'
-import { callPrefix, idKey, parseTurn, type RecordedTurn, type TurnData, turnKey } from './turn-record.ts'
+import { callPrefix, idKey, parseTurn, type RecordedTurn, turnKey } from './turn-record.ts'
 import { startTurn } from './turn-start.ts'
 
 /**
@@ -70,7 +71,8 @@ export interface Conversation {
   readonly name: string
   /** How many turns were begun. */
   readonly turns: number
-  /** A turn as recorded; `undefined` when it was never begun. Errors: `RUN_CORRUPT`. */
+  readonly fork: Fork | undefined
+  /** A turn as recorded; `undefined` when it was never begun, or is the origin's. Errors: `RUN_CORRUPT`. */
   turn(number: number): Promise<RecordedTurn | undefined>
   /** The number of the turn that its caller named `name`. Errors: `RUN_CORRUPT`. */
   turnOfId(name: string): Promise<number | undefined>
@@ -88,14 +90,36 @@ export interface Conversation {
   stop(reason?: PerdureError): Promise<void>
 }
 
-const HeadData = z.object({
+/** Where a conversation was forked. */
+const Fork = z.object({
+  run: z.string(),
+  /** When that run was begun: another may have its id by now. */
+  createdAt: z.number(),
+  /** The first turn that is not the origin's. */
+  turn: z.int(),
+  /** What it has instead of what the profile says. */
+  profile: ProfileChange.optional(),
+})
+type Fork = Readonly<z.output<typeof Fork>>
+
+export const HeadData = z.object({
   turns: z.int(),
   spend: Spend,
   /** What of `spend` agents paid that work for its calls: it is in their heads too. */
   childSpend: Spend.optional(),
+  /** What the last turn has cost while it was under way. */
+  turnSpend: Spend.optional(),
   owner: z.enum(['flow', 'session', 'agent']),
   /** The run that it belongs to, and goes with. */
   parent: z.string().optional(),
+  fork: Fork.optional(),
+})
+
+export const toStoredHead = ({ spend, childSpend, turnSpend, ...head }: z.output<typeof HeadData>): object => ({
+  ...head,
+  spend: toStoredSpend(spend),
+  ...(childSpend === undefined ? {} : { childSpend: toStoredSpend(childSpend) }),
+  ...(turnSpend === undefined ? {} : { turnSpend: toStoredSpend(turnSpend) }),
 })
 
 /** Who decides which turns of a conversation need executing. */
@@ -128,7 +152,8 @@ async function open(
 ): Promise<Conversation> {
   const { emit, now } = services
   const known = await openRunLog(services, id)
-  const log = known ?? createRunLog(services, { id, kind: 'agent', name, data: { turns: 0, spend: NO_SPEND, owner, parent } })
+  const log =
+    known ?? createRunLog(services, { id, kind: 'agent', name, data: toStoredHead({ turns: 0, spend: NO_SPEND, owner, parent }) })
   const conflict = (what: string): PerdureError =>
     new PerdureError('RUN_CONFLICT', `The run \`${id}\` is ${what}. Choose another id.`, { details: { run: id } })
   if (log.head.kind !== 'agent' || log.head.name !== name)
@@ -137,11 +162,15 @@ async function open(
   if (head.owner !== owner) throw conflict(`the conversation of a ${head.owner}, not of a ${owner}`)
   let activation: Activation | undefined
 
+  /** The last turn, once it came to its end in this process. */
+  let last: (RecordedTurn & { readonly turn: number }) | undefined
   const readTurn = async (number: number): Promise<RecordedTurn | undefined> => {
+    if (number > head.turns) return undefined
+    if (number === last?.turn) return last
     const record = await log.loadStep(turnKey(number))
-    if (record !== undefined) return parseTurn(id, record)
-    if (number <= head.turns) throw toCorrupt(id, `turn ${number} of ${head.turns} is missing`)
-    return undefined
+    if (record !== undefined) return parseTurn(id, record, number === head.turns ? head.turnSpend : undefined)
+    if (number < (head.fork?.turn ?? 1)) return undefined
+    throw toCorrupt(id, `turn ${number} of ${head.turns} is missing`)
   }
 
   /** Of calls that were ended, and that nobody takes up any more. */
@@ -156,17 +185,19 @@ async function open(
     get turns() {
       return head.turns
     },
+    fork: head.fork,
     turn: readTurn,
 
     async turnOfId(name) {
-      const record = await log.loadStep(idKey(name))
+      const record = await log.loadStep(idKey(name, services.store.hashKey))
       return record === undefined ? undefined : parseRecorded(z.int(), record.value, id, `turn of id \`${name}\``)
     },
 
     confirm(turn, upTo) {
+      last = undefined
       const record = log.step(turnKey(turn))
       if (record === undefined) return
-      log.putStep(turnKey(turn), { ...record, data: { ...(record.data as TurnData), upTo } }) // read by `turn`
+      log.putStep(turnKey(turn), { ...record, data: { ...(record.data as object), upTo } }) // read by `turn`
       log.commit().catch(() => {}) // then it is confirmed again next time
     },
 
@@ -174,6 +205,7 @@ async function open(
       const { turn, checkpoint, reason, signal, ending } = plan
       const what = `Turn \`${checkpoint}\` of run \`${id}\``
       const recorded = await readTurn(turn)
+      last = undefined
       const begun = await startTurn(services, log, activation, plan, recorded, head.spend)
       activation = begun.activation
       const assertWanted = (): void => {
@@ -197,23 +229,19 @@ async function open(
       const { standing, fingerprint } = plan
       const paid =
         recorded !== undefined && (reason === 'resumed' || reason === 'retried') ? addSpend(recorded.spend, begun.lost) : NO_SPEND
-      let data: TurnData = {
-        ...standing,
-        fingerprint,
-        version,
-        start,
-        spend: paid,
-        ...(plan.id === undefined ? {} : { id: plan.id }),
-      }
+      let cost = paid
       const put = (outcome: TurnEnd): StepRecord => {
         const attempt = (recorded?.tries ?? 0) + 1
+        const named = plan.id === undefined ? {} : { id: plan.id }
+        const total = outcome.status === 'intended' ? {} : { spend: toStoredSpend(cost) }
+        const data = { ...standing, fingerprint, version, start, ...total, ...named }
         const record: StepRecord = { kind: 'turn', name: checkpoint, attempt, startedAt, data, ...outcome }
         log.putStep(turnKey(turn), record)
         return record
       }
       put({ status: 'intended' })
       if (plan.id !== undefined && reason === 'new')
-        log.putStep(idKey(plan.id), {
+        log.putStep(idKey(plan.id, services.store.hashKey), {
           kind: 'id',
           name: plan.id,
           status: 'ok',
@@ -222,8 +250,8 @@ async function open(
           endedAt: startedAt,
           value: turn,
         })
-      head = { ...head, turns: turn }
-      log.update({ status: 'running', data: head })
+      head = { ...head, turns: turn, turnSpend: cost }
+      log.update({ status: 'running', data: toStoredHead(head) })
 
       const onEnd = (): void => {
         const error = toAborted(what, ending)
@@ -253,10 +281,12 @@ async function open(
             onSpend(spend, children = NO_SPEND, before = NO_SPEND) {
               spent = addSpend(spent, subtractSpend(spend, before))
               reused = addSpend(reused, before)
-              head = { ...head, ...countSpend(head, spend, children) }
-              log.update({ data: head })
-              data = { ...data, spend: addSpend(data.spend, spend) }
-              put(end ?? { status: 'intended' }) // P12; a call that was ended may take its time, and the turn stays what it was
+              cost = addSpend(cost, spend)
+              head = { ...head, ...countSpend(head, spend, children), ...(end === undefined ? { turnSpend: cost } : {}) }
+              log.update({ data: toStoredHead(head) }) // P12
+              if (end === undefined) return
+              put(end) // a call that was ended may take its time, and the turn stays what it was
+              last = undefined
             },
             onSettled(context) {
               const { error } = context
@@ -266,7 +296,9 @@ async function open(
                   ? { status: 'ok', value: { output: readAnswer(context)?.content ?? '' }, endedAt }
                   : { status: 'error', error: toRecordedError(fromAgentError(error)), endedAt }
               settled = parseTurn(id, put(end))
-              log.update({ status: error === undefined ? 'completed' : 'failed' })
+              const { turnSpend: _, ...rest } = head
+              head = rest
+              log.update({ status: error === undefined ? 'completed' : 'failed', data: toStoredHead(head) })
             },
           },
           event,
@@ -288,8 +320,10 @@ async function open(
         if (settled?.status === 'ok') removeFiles(log.steps(callPrefix(turn, version)))
         log.releaseSteps('call/')
         log.releaseSteps('turn/')
+        log.releaseSteps('id/')
         plan.onCost?.({ reused, spent, doubts })
       }
+      if (settled !== undefined) last = { ...settled, turn }
       const durationMs = now() - startedAt
       if (settled?.status === 'ok') {
         emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, doubts, durationMs })

@@ -12,6 +12,7 @@ import { provideSteps, readStepKey } from '../actors/step.ts'
 import { isPerdureError, PerdureError } from '../errors.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type DurableTimers, type StoredTimer, takeOverTimers, toPath } from './durable-timers.ts'
+import { toHash } from './fingerprint.ts'
 import { toMessageOperation } from './message.ts'
 import { hasLiveParts, readPersisted } from './persisted.ts'
 import { markRoot, restoreActor, startRestored } from './restore.ts'
@@ -109,7 +110,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
 
   const commit = (): void => {
     if (stopped) return
-    const promise = log.commit()
+    const promise = log.commit({ gather: true })
     if (promise === committing) return
     committing = promise
     promise.catch(observer.onBroken)
@@ -134,8 +135,10 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   if (system !== undefined) system._bookId = toId
   const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [], commit)
   const host = createStepHost(services, log, observer)
+  const { hashKey } = services.store
   provideSteps(actor.system, {
     ...host,
+    ...(hashKey === undefined ? {} : { hash: (text) => toHash(text, hashKey) }),
     nameStep: (step: AnyActorRef) => `${toPath(step).join('/')}#${++steps}`,
     sendToRun(runId, event) {
       log.stage(toMessageOperation(runId, services.nextMessage(), { from: log.id, sentAt: services.now(), event }))

@@ -3,9 +3,10 @@ import type { ParsedProfile } from '../actors/profile.ts'
 import type { Agent } from './agent.ts'
 import { assertPrompt, toRequest } from './agent-request.ts'
 import type { CheckpointStrategy } from './conversation.ts'
-import { type Fingerprint, toFingerprint } from './fingerprint.ts'
+import { type Fingerprint, toFingerprint, toHash } from './fingerprint.ts'
+import type { ForkOptions } from './fork-options.ts'
 import type { StreamChunk, StreamOptions } from './stream.ts'
-import type { TurnFunction, TurnOptions } from './turn.ts'
+import type { TurnFunction, TurnOptions, TurnResult } from './turn.ts'
 
 /** How an agent is made durable. */
 export interface DurableOptions {
@@ -41,6 +42,22 @@ export interface Session<Output = string> {
    */
   readonly run: TurnFunction<Output, SessionTurnOptions>
   /**
+   * Takes up the last turn if it came to no answer: it was cut off, has failed, or is the one at which the conversation was forked. `undefined`: there is nothing to take up.
+   * When it resolves, the result is on disk. Errors: as {@link Session.run}.
+   */
+  resume(options?: TurnOptions): Promise<TurnResult<Output> | undefined>
+  /**
+   * A new conversation that begins with what came before a point of this one, with something else from there on: `id` names the new session. Nothing is copied and nothing is
+   * executed; {@link Session.resume} of the new one takes up the turn at which it was forked. On disk when it resolves. Errors: as `runtime.fork`.
+   *
+   * @example
+   * ```ts
+   * const other = await session.fork({ at: { turn: 3 }, systemPrompt: 'Be thorough.' })
+   * const { output } = await other.resume()
+   * ```
+   */
+  fork(options: ForkOptions): Promise<Session<Output>>
+  /**
    * A message of the user for the turn that is under way: it joins before the next model request. An answer that the model gives without having read it
    * is not the last. On disk when it resolves. (A turn of its own that comes after this one is {@link Session.run}, which waits for its turn.)
    *
@@ -73,5 +90,15 @@ export interface DurableAgent<Output = string> {
 /** What a turn of `agent` with this prompt is compared by. */
 export function toTurnFingerprint(agent: Agent<unknown>, prompt: string, output?: z.ZodType): Fingerprint {
   assertPrompt(prompt)
-  return toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools, output) })
+  if (output !== undefined) return toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools, output) })
+  let own = fingerprints.get(agent)
+  if (own === undefined) {
+    const { prompt: _, ...rest } = toFingerprint({ prompt, ...toRequest(agent.profile, agent.tools) })
+    own = rest
+    fingerprints.set(agent, own)
+  }
+  return { prompt: toHash(prompt), ...own }
 }
+
+/** What all turns of an agent have in common. */
+const fingerprints = new WeakMap<Agent<unknown>, Omit<Fingerprint, 'prompt'>>()

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { z } from 'zod'
 import type { ModelRequest, ModelSettings, ToolSchema } from '../actors/model.ts'
 import { parseOutput } from '../actors/output-text.ts'
@@ -37,9 +37,13 @@ function toCanonical(value: unknown): string {
   return `{${sorted.map(([key, item]) => `${JSON.stringify(key)}:${toCanonical(item)}`).join()}}`
 }
 
-/** The first 96 bits of SHA-256, base64url: 16 characters. Errors: `VALUE_NOT_STORABLE`. */
-export function toHash(value: unknown): string {
-  return createHash('sha256')
+/**
+ * The first 96 bits of SHA-256, base64url: 16 characters; with a key, of HMAC-SHA-256: what stands in a key of an encrypted store must not be guessed by trying. Errors:
+ * `VALUE_NOT_STORABLE`.
+ */
+export function toHash(value: unknown, hashKey?: Uint8Array): string {
+  const hash = hashKey === undefined ? createHash('sha256') : createHmac('sha256', hashKey)
+  return hash
     .update(toCanonical(toStorable(value)))
     .digest('base64url')
     .slice(0, 16)

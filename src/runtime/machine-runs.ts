@@ -70,6 +70,8 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   const inTurn = createInTurn()
   const inMemory = new Map<string, MachineActivation>()
   const releases = new Map<MachineActivation, () => void>()
+  /** By run: an activation that has left memory, and whose last batch is still being written. */
+  const leaving = new Map<string, Promise<void>>()
   const idle = createIdle(services.clock, policy, (activation: MachineActivation) => {
     if (!activation.isIdle || !onPassivated(activation.id, activation.wakeAt)) return false
     activation.stop()
@@ -87,11 +89,12 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
     const release = releases.get(activation)
     if (release === undefined) return
     releases.delete(activation)
-    // Nobody reads its records before its last batch is written.
-    void inTurn(id, async () => {
-      await activation.drained()
+    const left = activation.drained().then(() => {
+      if (leaving.get(id) === left) leaving.delete(id)
       release()
     })
+    leaving.set(id, left)
+    void inTurn(id, () => left) // nobody reads its records before its last batch is written
   }
   const fail = (id: string, error: unknown): void => {
     for (const watcher of [...(watchers.of(id) ?? [])]) watcher.onError?.(error)
@@ -186,6 +189,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   }
   /** Takes the run for as long as `task` needs it, or for its activation. */
   const claimed = async <T>(id: string, task: (release: () => void) => Promise<T>): Promise<T> => {
+    await leaving.get(id) // its turn may come after this one
     await services.claims.whenNotBrief(id)
     const release = services.claims.claim(id)
     try {
@@ -207,6 +211,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       await loadSteps(log, record.actor)
       const waiting = await hasMessages(id)
       if (change !== undefined) log.update({ status: 'running', data: change })
+      if (log.head.dormant === true) log.update({ dormant: undefined })
       return adopt(log, machine, { record }, release, (activation) => {
         activation.start()
         if (waiting) void activation.takeMessages()
@@ -296,6 +301,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         const current = inMemory.get(id)
         if (current !== undefined) throw new PerdureError('RUN_CONFLICT', `The run \`${id}\` is being used. Delete it again.`)
         if (activation !== undefined) await services.agents.settled(id) // they are on their way out with it
+        await leaving.get(id)
         const release = services.claims.claim(id)
         try {
           return await eraseRecords(id)
@@ -333,6 +339,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       if (inMemory.has(id)) return use(id, (activation) => activation.cancel(reason))
       const isDone = await inTurn(id, async () => {
         if (inMemory.has(id)) return false
+        await leaving.get(id)
         const log = await openLog(id)
         if (log.head.endedAt !== undefined) throw toEnded(id)
         const release = services.claims.claim(id)
@@ -347,8 +354,10 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       if (!isDone) await use(id, (activation) => activation.cancel(reason))
     },
     async takeMessages(id) {
+      const head = inMemory.has(id) ? undefined : await loadHead(store, id)
       // Before it is claimed: the flow may be about to be run.
-      if (!inMemory.has(id) && (await loadHead(store, id))?.kind === 'flow') return takeFlowMessages(id)
+      if (head?.kind === 'flow') return takeFlowMessages(id)
+      if (head?.dormant === true) return // nobody has asked for it yet
       try {
         await use(id, (activation) => activation.takeMessages())
       } catch (error) {

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path'
 import type { Endpoint } from '../management/endpoint.ts'
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
+import type { Encryption } from '../persistence/encrypted-store.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -47,6 +48,11 @@ export interface RuntimeSettings {
   readonly retention?: RetentionPolicy | undefined
   /** Hears XState's inspection events of all runs, from the first. See {@link Runtime.inspect}. */
   readonly inspect?: InspectionObserver | undefined
+  /**
+   * The records of runs are encrypted (AES-256-GCM) with a key of 32 bytes. To change it, open the store once with the new `key` and the old one in `previousKeys`. Default: they are
+   * not. Errors: `ENCRYPTION_KEY_REQUIRED`, `ENCRYPTION_KEY_WRONG`, `STORE_NOT_ENCRYPTED`: nothing was changed. See docs/privacy.md for what it covers.
+   */
+  readonly encryption?: Encryption | undefined
   /** Where time comes from. Default: the system's. */
   readonly clock?: Clock | undefined
   /** Gives up waiting for the store to open. */
@@ -96,13 +102,15 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   const format = options.log ?? toDefaultFormat(process.env.PERDURE_LOG)
   if (!isLogFormat(format))
     throw new TypeError(`Expected \`log\` to be 'pretty', 'json' or 'silent', got \`${String(format)}\` (${typeof format})`)
-  const [{ openLevelStore }, { resumeDeletions }, { createReporter }, { createRuntime }] = await Promise.all([
+  const [{ openLevelStore }, { unlockStore }, { resumeDeletions }, { createReporter }, { createRuntime }] = await Promise.all([
     import('../persistence/leveldb.ts'),
+    import('../persistence/encrypted-store.ts'),
     import('../persistence/run-deletion.ts'),
     import('../observe/reporter.ts'),
     import('./runtime.ts'),
   ])
-  const store = options.store ?? (await openLevelStore(options.directory ?? '', signal === undefined ? {} : { signal }))
+  const opened = options.store ?? (await openLevelStore(options.directory ?? '', signal === undefined ? {} : { signal }))
+  const store = await unlockStore(opened, options.encryption)
   const served = Promise.withResolvers<Runtime>()
   served.promise.catch(() => {}) // nobody may come
   const flows = new Set<string>()
@@ -153,14 +161,13 @@ async function serve(store: Store, { clock, machines, flows, runtime }: Served):
       import('../management/local.ts'),
       import('../management/server.ts'),
     ])
-    const ids = machines.map((entry) => ('machine' in entry ? entry.machine.id : entry.id))
     const closing = new AbortController()
     const room = {
       runtime: await runtime,
       store,
       now: () => clock.now(),
       openedAt,
-      machines: ids,
+      machines,
       flows,
       closing: closing.signal,
     }

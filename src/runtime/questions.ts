@@ -235,7 +235,7 @@ function assertOpen(run: string, id: string, record: StepRecord | undefined, val
 }
 
 /** What is wrong with an answer, as far as its JSON Schema tells. */
-function checkBySchema(schema: Readonly<Record<string, unknown>>, value: unknown): string | undefined {
+export function checkBySchema(schema: Readonly<Record<string, unknown>>, value: unknown): string | undefined {
   let checked: z.ZodType
   try {
     checked = z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]) // made by `z.toJSONSchema`, or written in its form

@@ -38,3 +38,7 @@ export function toEnded(run: string): PerdureError {
 export function isOver(error: unknown): boolean {
   return isPerdureError(error, 'RUN_ENDED') || isPerdureError(error, 'RUN_NOT_FOUND')
 }
+
+export function toForkImpossible(run: string, what: string): PerdureError {
+  return new PerdureError('FORK_IMPOSSIBLE', `The run \`${run}\` cannot be forked there: ${what}.`, { details: { run } })
+}

@@ -11,7 +11,7 @@ import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
 import { createChildAgents } from './child-agent.ts'
-import { createClaims } from './claims.ts'
+import { createClaims, publishClaims } from './claims.ts'
 import type { Clock } from './clock.ts'
 import type { DurableAgent, DurableOptions } from './durable-agent.ts'
 import { createEffects } from './effects.ts'
@@ -20,6 +20,8 @@ import { toHash } from './fingerprint.ts'
 import type { Flow, FlowFunction, FlowScope } from './flow.ts'
 import type { FlowRequest } from './flow-run.ts'
 import { createFlowRuns } from './flow-runs.ts'
+import { forkConversation } from './fork.ts'
+import type { ForkOptions } from './fork-options.ts'
 import { createHousekeeping } from './housekeeping.ts'
 import { createIdle, type IdlePolicy } from './idle.ts'
 import { createInspection, type InspectionObserver } from './inspection.ts'
@@ -76,6 +78,16 @@ export interface Runtime extends AsyncDisposable {
    * `RUN_CONFLICT` while a flow or session of that id is in use.
    */
   delete(id: string): Promise<boolean>
+  /**
+   * Forks the conversation of an agent: a new run that begins with what came before the turn or the call `at`, with another prompt, system prompt, model, result, … from there on.
+   * What lies before is not copied, however long it is, and nothing of the origin is changed: it may go on, and be deleted. The fork is a session of the agent, whatever its origin
+   * belonged to: `durable(agent).session(…)` with what is behind `<agent>/` in its id goes on with it, and its `resume()` takes up the turn at which it was forked. Calls that had
+   * settled before that point are not made again; others are. Its cost, its limits for the run and its idempotency keys are its own. On disk when it resolves.
+   *
+   * Errors: `FORK_IMPOSSIBLE` (no conversation, or no such turn or call: says what there is), `RUN_NOT_FOUND`, `RUN_CONFLICT` (the id is taken), `RUN_ID_INVALID`,
+   * `ANSWER_INVALID`, `VALUE_NOT_STORABLE`, `RUN_CORRUPT`, `STORE_*`; a `TypeError` for options that are none.
+   */
+  fork(id: string, options: ForkOptions): Promise<Run>
   /** Tells XState's inspection events of all active runs from now on. The actors' ids are the same in every process: `<run>/<child>`. */
   inspect(observer: InspectionObserver): { unsubscribe(): void }
   /** Hears every event from now on. A listener that throws does not disturb the run: its error becomes an `uncaughtException`. */
@@ -189,7 +201,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
     return { ...session, runId }
   }
 
-  return {
+  const runtime: Runtime = {
     directory: store.location,
 
     durable<Output>(agent: Agent<Output>, { checkpoint: strategy = 'calls' }: DurableOptions = {}): DurableAgent<Output> {
@@ -199,7 +211,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       const session: DurableAgent<Output>['session'] = (id) => {
         assertOpen()
         const open = findSession(profile.name, id)
-        return toSession(services, open, open.runId, agent, strategy)
+        return toSession(services, open, open.runId, agent, strategy, session)
       }
       return {
         profile,
@@ -231,7 +243,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
         name,
         async run(input, flowOptions = {}) {
           assertOpen()
-          const inputHash = toHash(input)
+          const inputHash = toHash(input, store.hashKey)
           const id = flowOptions.id ?? `${name}/${inputHash}`
           assertRunId(id)
           assertLimits(flowOptions.limits)
@@ -258,6 +270,10 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       await machines.activate(id)
     },
     delete: (id) => machines.delete(id),
+    async fork(id, options) {
+      assertOpen()
+      return machines.get(await forkConversation(services, id, options))
+    },
     inspect: (observer) => inspection.observe(observer),
 
     subscribe(listener) {
@@ -289,6 +305,8 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
       await this.close()
     },
   }
+  publishClaims(runtime, services.claims)
+  return runtime
 }
 
 /** Of one length, so that the order of the texts is that of the numbers. */

@@ -1,10 +1,9 @@
 import { z } from 'zod'
 import { isPerdureError } from '../errors.ts'
-import type { ChildSpent, ModelAnswer } from '../machines/conversation.ts'
+import type { ChildSpent, ModelAnswer, Spent } from '../machines/conversation.ts'
 import type { StepRecord } from '../persistence/run-log.ts'
 
-/** What calls cost. */
-export const Spend = z.object({
+const SpendObject = z.object({
   modelCalls: z.number(),
   toolCalls: z.number(),
   inputTokens: z.number(),
@@ -18,7 +17,8 @@ export const Spend = z.object({
   /** Milliseconds of model and tool calls, added up. */
   durationMs: z.number(),
 })
-export type Spend = Readonly<z.output<typeof Spend>>
+/** What calls cost. */
+export type Spend = Readonly<z.output<typeof SpendObject>>
 
 export const NO_SPEND: Spend = {
   modelCalls: 0,
@@ -32,16 +32,36 @@ export const NO_SPEND: Spend = {
   durationMs: 0,
 }
 
-export function addSpend(a: Spend, b: Spend): Spend {
-  const keys = Object.keys(NO_SPEND) as (keyof Spend)[] // it has them all
-  return Object.fromEntries(keys.map((key) => [key, a[key] + b[key]])) as Spend // same keys, numbers
-}
+const SPEND_KEYS = Object.keys(NO_SPEND) as readonly (keyof Spend)[] // it has them all
+
+/** What calls cost, as records have it: by name, or the numbers alone in the order of {@link NO_SPEND}, as {@link toStoredSpend} gives them. */
+export const Spend = z.union([
+  z
+    .array(z.number())
+    .transform((numbers): Spend => Object.fromEntries(SPEND_KEYS.map((key, index) => [key, numbers[index] ?? 0])) as Spend), // same keys
+  SpendObject,
+])
+
+/** The numbers of a spend: the names would be most of a record that is written at every commit. */
+export const toStoredSpend = (spend: Spend): readonly number[] => SPEND_KEYS.map((key) => spend[key])
+
+/** `a` and `factor` times `b`. Written out: it is done several times for each call. */
+const combine = (a: Spend, b: Spend, factor: 1 | -1): Spend => ({
+  modelCalls: a.modelCalls + factor * b.modelCalls,
+  toolCalls: a.toolCalls + factor * b.toolCalls,
+  inputTokens: a.inputTokens + factor * b.inputTokens,
+  outputTokens: a.outputTokens + factor * b.outputTokens,
+  cachedInputTokens: a.cachedInputTokens + factor * b.cachedInputTokens,
+  reasoningTokens: a.reasoningTokens + factor * b.reasoningTokens,
+  costUsd: a.costUsd + factor * b.costUsd,
+  unpricedCalls: a.unpricedCalls + factor * b.unpricedCalls,
+  durationMs: a.durationMs + factor * b.durationMs,
+})
+
+export const addSpend = (a: Spend, b: Spend): Spend => combine(a, b, 1)
 
 /** What `a` is more than `b`. */
-export function subtractSpend(a: Spend, b: Spend): Spend {
-  const keys = Object.keys(NO_SPEND) as (keyof Spend)[] // it has them all
-  return Object.fromEntries(keys.map((key) => [key, a[key] - b[key]])) as Spend // same keys, numbers
-}
+export const subtractSpend = (a: Spend, b: Spend): Spend => combine(a, b, -1)
 
 /** What of a head tells what its run has cost. */
 interface Costs {
@@ -111,6 +131,14 @@ export const toChildSpent = ({ modelCalls, durationMs: _, ...spend }: Spend): Ch
   ...spend,
   steps: modelCalls,
   tokens: spend.inputTokens + spend.outputTokens,
+})
+
+/** What counts against limits. */
+export const toSpentBefore = ({ modelCalls, inputTokens, outputTokens, costUsd, unpricedCalls }: Spend): Spent => ({
+  steps: modelCalls,
+  tokens: inputTokens + outputTokens,
+  costUsd,
+  unpricedCalls,
 })
 
 /** Kinds of steps that only wait for a person. */

@@ -85,7 +85,9 @@ export async function executeStep<T>(
     attempt,
     doubted,
     runId: log.id,
-    directory: services.files?.directoryOf(log.id, key),
+    get directory() {
+      return services.files?.directoryOf(log.id, key)
+    },
     progress: (value) => {
       if (!signal.aborted) tellProgress(services, observer, call(), value)
     },
@@ -132,7 +134,7 @@ export async function executeStep<T>(
   /** P5: the transition happens now, before the commit is cut. */
   const settleWith = async (outcome: StepOutcome<T>): Promise<void> => {
     settle(put(outcome, false))
-    await log.commit()
+    await log.commit({ gather: true })
     await removeFiles()
   }
   /** It was ended on purpose. Nobody waits for it any more, and what it came to is recorded all the same. */
@@ -189,7 +191,7 @@ export async function executeStep<T>(
     const number = record.attempt + 1
     record = { ...record, attempt: number, doubted: doubted || undefined, resolution }
     log.putStep(key, record)
-    const durable = log.commit()
+    const durable = log.commit({ gather: !step.effect })
     if (step.effect)
       await durable // P3
     else durable.catch(observer.onBroken)

@@ -3,7 +3,7 @@ import type { StepRecord } from '../persistence/run-log.ts'
 import { Standing } from './attempt.ts'
 import { Fingerprint, toHash } from './fingerprint.ts'
 import { parseRecorded } from './recorded.ts'
-import { Spend } from './spend.ts'
+import { NO_SPEND, Spend } from './spend.ts'
 
 /** How a turn is recorded: as a step `turn/<number>` of its conversation, beside its calls `call/<number>.<version>/…`. */
 
@@ -16,16 +16,18 @@ const Data = z.object({
   start: z.int(),
   /** What its caller named it, if anything. */
   id: z.string().optional(),
-  /** What it has cost in all, whenever it was paid. */
-  spend: Spend,
+  /** What it has cost in all, whenever it was paid. While it is under way the head says it, for that is written at every commit anyway. */
+  spend: Spend.optional(),
 })
-export type TurnData = Readonly<z.output<typeof Data>>
+type TurnData = Readonly<z.output<typeof Data>>
 
 const Value = z.object({ output: z.string() })
 type TurnValue = Readonly<z.output<typeof Value>>
 
 /** A recorded turn. */
-export type RecordedTurn = TurnData & {
+export type RecordedTurn = Omit<TurnData, 'spend'> & {
+  /** What it has cost in all, whenever it was paid. */
+  readonly spend: Spend
   /** How often it was started or taken up again. */
   readonly tries: number
 } & (
@@ -34,10 +36,11 @@ export type RecordedTurn = TurnData & {
     | { readonly status: 'error'; readonly error: unknown }
   )
 
-/** Reads a turn from its step record. Errors: `RUN_CORRUPT`. */
-export function parseTurn(run: string, record: StepRecord): RecordedTurn {
+/** Reads a turn from its step record. `underWay`: what the turn that is under way has cost, by the head of its run. Errors: `RUN_CORRUPT`. */
+export function parseTurn(run: string, record: StepRecord, underWay: Spend = NO_SPEND): RecordedTurn {
   const what = `record of turn \`${record.name}\``
-  const common = { ...parseRecorded(Data, record.data, run, what), tries: record.attempt }
+  const data = parseRecorded(Data, record.data, run, what)
+  const common = { ...data, spend: data.spend ?? underWay, tries: record.attempt }
   if (record.status === 'error') return { ...common, status: 'error', error: record.error }
   return record.status === 'ok'
     ? { ...common, status: 'ok', ...parseRecorded(Value, record.value, run, what) }
@@ -47,7 +50,7 @@ export function parseTurn(run: string, record: StepRecord): RecordedTurn {
 const pad = (turn: number): string => String(turn).padStart(6, '0')
 
 /** Where the number of a turn is that its caller named. */
-export const idKey = (id: string): string => `id/${toHash(id)}`
+export const idKey = (id: string, hashKey: Uint8Array | undefined): string => `id/${toHash(id, hashKey)}`
 export const turnKey = (turn: number): string => `turn/${pad(turn)}`
 /** What the machine names the turn in its calls' keys. */
 export const versionKey = (turn: number, version: number): string => `${pad(turn)}.${version}`

@@ -1,5 +1,4 @@
 import { type AgentContext, type AgentEvent, readHistory } from '../machines/agent.ts'
-import type { Spent } from '../machines/conversation.ts'
 import type { RunLog } from '../persistence/run-log.ts'
 import { type Activation, activate } from './activation.ts'
 import { toFormat, toTurnLimits } from './agent-request.ts'
@@ -7,7 +6,7 @@ import type { TurnPlan } from './conversation.ts'
 import { type ActorRecord, toLeaving } from './durable-actor.ts'
 import { withinAllowance } from './flow-limits.ts'
 import type { Services } from './services.ts'
-import { NO_SPEND, type Spend } from './spend.ts'
+import { NO_SPEND, type Spend, toSpentBefore } from './spend.ts'
 import type { ResolvedDoubt } from './step-execution.ts'
 import { callPrefix, type RecordedTurn, turnOf, versionKey } from './turn-record.ts'
 
@@ -114,13 +113,6 @@ export async function startTurn(
     lost,
   }
 }
-
-const toSpentBefore = ({ modelCalls, inputTokens, outputTokens, costUsd, unpricedCalls }: Spend): Spent => ({
-  steps: modelCalls,
-  tokens: inputTokens + outputTokens,
-  costUsd,
-  unpricedCalls,
-})
 
 /** Removes the records of all turns after `turn`, of their calls, and of its own except those that begin with `kept`. */
 function removeAfter(log: RunLog, turn: number, kept: string | undefined): void {

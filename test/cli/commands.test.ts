@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { runAnswer, runApprove, runDeny } from '../../src/cli/answer.ts'
 import { runCancel, runDelete, runResume, runSend, runSettle } from '../../src/cli/change.ts'
-import type { ExitCode, Terminal } from '../../src/cli/command.ts'
+import { runFork } from '../../src/cli/fork.ts'
 import { runLogs } from '../../src/cli/logs.ts'
 import { runLs } from '../../src/cli/ls.ts'
 import { runPending } from '../../src/cli/pending.ts'
@@ -12,44 +12,10 @@ import { runIds } from '../../src/cli/run-ids.ts'
 import { runShow } from '../../src/cli/show.ts'
 import { runTranscript } from '../../src/cli/transcript.ts'
 import { toWidth } from '../../src/observe/text-width.ts'
-import { createTheme } from '../../src/observe/theme.ts'
 import { createManagedRoom, type Owner, startOwner } from '../support/managed-store.ts'
+import { parseLines, say } from '../support/said.ts'
 
 const app = fileURLToPath(new URL('../support/managed-crew.ts', import.meta.url))
-
-interface Said {
-  readonly code: ExitCode
-  readonly out: string
-  readonly err: string
-}
-
-/** Runs a command as in a pipe, or on a terminal of that width. */
-async function say<T>(
-  run: (command: T, terminal: Terminal) => Promise<ExitCode>,
-  command: T,
-  { columns, signal = new AbortController().signal }: { readonly columns?: number; readonly signal?: AbortSignal } = {},
-): Promise<Said> {
-  const said = { out: '', err: '' }
-  const terminal: Terminal = {
-    out(text) {
-      said.out += text
-    },
-    err(text) {
-      said.err += text
-    },
-    columns,
-    theme: createTheme({ color: false, unicode: true }),
-    now: Date.now,
-    signal,
-  }
-  return { code: await run(command, terminal), ...said }
-}
-
-const parse = (text: string): readonly Readonly<Record<string, unknown>>[] =>
-  text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line))
 
 for (const how of ['a live owner', 'a closed store'] as const)
   describe(`through ${how},`, () => {
@@ -76,7 +42,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
       assert.deepEqual(rows, ['RUN', 'door/ajar', 'door/broken', 'door/shut', 'helper/ann', 'report/1'])
       assert.match(out, /helper\/ann +waiting .* cost unknown +approval of deploy$/m)
       assert.match(out, /door\/broken +failed +open .*The hinge broke$/m)
-      const all = parse((await say(runLs, { ...store, limit: 100, all: true, json: true })).out)
+      const all = parseLines((await say(runLs, { ...store, limit: 100, all: true, json: true })).out)
       assert.deepEqual(
         all.map(({ id }) => id),
         ['door/ajar', 'door/broken', 'door/shut', 'helper/ann', 'report/1', 'report/1/helper'],
@@ -91,7 +57,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
       assert.equal((await say(runLs, { ...store, limit: 9, status: 'cancelled' })).out, 'No runs.\n')
       const { out: filtered } = await say(runLs, { ...store, limit: 9, pending: true, json: true, sinceMs: 3_600_000 })
       assert.deepEqual(
-        parse(filtered).map(({ id }) => id),
+        parseLines(filtered).map(({ id }) => id),
         ['helper/ann'],
       )
     })
@@ -131,7 +97,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
           .every((line) => toWidth(line) <= 60),
       )
       assert.deepEqual(
-        parse((await say(runShow, { ...store, run: 'report/1', json: true })).out).map(({ id }) => id),
+        parseLines((await say(runShow, { ...store, run: 'report/1', json: true })).out).map(({ id }) => id),
         ['report/1', 'report/1/helper'],
       )
     })
@@ -139,7 +105,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
     test('`logs` tells what was written', async () => {
       const { out } = await say(runLogs, { ...store, run: 'report/1' })
       assert.match(out, /^› report\/1\/helper call\/000001\.1\/m002\nDone: noted rain$/m)
-      const chunks = parse((await say(runLogs, { ...store, run: 'report/1', json: true })).out)
+      const chunks = parseLines((await say(runLogs, { ...store, run: 'report/1', json: true })).out)
       assert.ok(chunks.every(({ offset }) => typeof offset === 'string'))
     })
 
@@ -156,7 +122,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
         out,
         'user  turn 1\nnote rain\n\nassistant  turn 1\n→ note {"text":"rain"}\n\ntool note  turn 1\nnoted rain\n\nassistant  turn 1\nDone: noted rain\n\n',
       )
-      assert.equal(parse((await say(runTranscript, { ...store, run: 'report/1', json: true })).out).length, 4)
+      assert.equal(parseLines((await say(runTranscript, { ...store, run: 'report/1', json: true })).out).length, 4)
     })
 
     test('`pending` tells what waits, and how to answer it', async () => {
@@ -165,7 +131,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
         out,
         /^approval deploy {2}helper\/ann, .* ago\n {2}.*deploy.*\n {2}deploy \{"to":"prod"\}\n {2}id call.*\n {2}perdure approve helper\/ann\n$/,
       )
-      assert.equal(parse((await say(runPending, { ...store, run: 'helper/ann', json: true })).out).length, 1)
+      assert.equal(parseLines((await say(runPending, { ...store, run: 'helper/ann', json: true })).out).length, 1)
       assert.equal((await say(runPending, { ...store, run: 'door/ajar' })).out, 'Nothing waits for a person.\n')
     })
 
@@ -203,6 +169,41 @@ for (const how of ['a live owner', 'a closed store'] as const)
       const late = await say(runApprove, { ...store, run })
       assert.deepEqual([late.code, late.err], [1, 'No approval of `helper/ann` waits for a person.\n'])
       assert.equal((await say(runApprove, { ...store, run: 'nobody' })).code, 1)
+    })
+
+    test('`fork` begins a new conversation', async () => {
+      const run = 'helper/ann'
+      const { code, out } = await say(runFork, {
+        ...store,
+        run,
+        at: '2',
+        prompt: 'Bob',
+        settings: '{"temperature":0}',
+        id: 'helper/bob',
+      })
+      assert.deepEqual([code, out], [0, 'helper/bob goes on when the app runs it: `session("bob").resume()` of helper.\n'])
+      assert.match(
+        (await say(runShow, { ...store, run: 'helper/bob' })).out,
+        /from turn 2 on a fork of helper\/ann.*turn 2 .*“Bob”/s,
+      )
+      const [made] = parseLines((await say(runFork, { ...store, run, after: '1', json: true })).out)
+      assert.match(String(made?.id), /^helper\/ann~[0-9a-f]{8}$/)
+      const [denied] = parseLines((await say(runFork, { ...store, run, at: '1/m1/call_1_0', result: '{"a":1}', json: true })).out)
+      assert.match(String(denied?.id), /^helper\/ann~/)
+      assert.match(
+        (await say(runFork, { ...store, run, at: '1/m9' })).err,
+        /^perdure fork: FORK_IMPOSSIBLE: .*`m9` of turn 1 is no call/,
+      )
+      for (const wrong of [
+        {},
+        { at: 'x' },
+        { at: '1', after: '1' },
+        { after: '1/m1' },
+        { at: '1', settings: '{' },
+        { at: '1', settings: '{"tools":1}' },
+      ])
+        assert.equal((await say(runFork, { ...store, run, ...wrong })).code, 2, JSON.stringify(wrong))
+      for (const id of ['helper/bob', made?.id, denied?.id]) await say(runDelete, { ...store, run: String(id), yes: true })
     })
 
     test('`resume`, `settle`, `cancel` and `delete` do what they say', async () => {

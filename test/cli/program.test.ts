@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
-import { createManagedRoom, type Owner, startOwner } from '../support/managed-store.ts'
+import { createManagedRoom, damage, type Owner, startOwner } from '../support/managed-store.ts'
 
 const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const node = ['--conditions=perdure/source', '--disable-warning=ExperimentalWarning', main]
@@ -23,7 +24,15 @@ const commands = [
   'resume',
   'cancel',
   'settle',
+  'fork',
   'delete',
+  'stats',
+  'verify',
+  'gc',
+  'export',
+  'import',
+  'replay',
+  'diff',
   'completion',
 ]
 
@@ -94,21 +103,81 @@ describe('perdure', () => {
     assert.notEqual(coloured.out, stripVTControlCharacters(coloured.out))
   })
 
-  test('colours what it writes to a terminal, and fits it', { skip: !has(recorder) && 'there is no `script`' }, async () => {
-    const program = [process.execPath, ...node, 'ls', '--dir', dir].map((word) => `'${word}'`).join(' ')
-    const child = spawn(recorder, ['-qec', `stty cols 60 rows 20; ${program}`, '/dev/null'], {
-      env: { PATH: process.env.PATH, TERM: 'xterm-256color' },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  for (const { command, exitCode } of [
+    { command: ['ls'], exitCode: 0 },
+    { command: ['diff', 'helper/ann', 'report/1/helper'], exitCode: 1 },
+  ])
+    test(`colours what \`${command[0]}\` writes to a terminal, and fits it`, {
+      skip: !has(recorder) && 'there is no `script`',
+    }, async () => {
+      const program = [process.execPath, ...node, ...command, '--dir', dir].map((word) => `'${word}'`).join(' ')
+      const child = spawn(recorder, ['-qec', `stty cols 60 rows 20; ${program}`, '/dev/null'], {
+        env: { PATH: process.env.PATH, TERM: 'xterm-256color' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let out = ''
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        out += text
+      })
+      const [code] = await once(child, 'close')
+      assert.equal(code, exitCode)
+      const lines = stripVTControlCharacters(out).trimEnd().split(/\r?\n/)
+      assert.ok(lines.length > 4 && lines.every((line) => line.length <= 60), lines.join('\n'))
+      assert.notEqual(out, stripVTControlCharacters(out))
     })
-    let out = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      out += text
+
+  test('looks after a store in a pipe: no colours, and what is wrong by the exit code', async () => {
+    const file = room.path('run.perdure')
+    const ended = [
+      await run(['verify', '--dir', dir]),
+      await run(['stats', '--json', '--dir', dir]),
+      await run(['gc', '--dir', dir]),
+      await run(['export', 'report/1', '-o', file, '--dir', dir]),
+      await run(['import', file, '--id', 'report/copy', '--dir', dir]),
+      await run(['import', file, '--dir', dir]),
+      await run(['verify', '--dir', await damage(await room.copy())]),
+    ]
+    assert.deepEqual(
+      ended.map(({ code }) => code),
+      [0, 0, 0, 0, 0, 1, 1],
+    )
+    for (const { out } of ended) assert.equal(out, stripVTControlCharacters(out))
+    const piped = spawn(process.execPath, [...node, 'import', '-', '--id', 'report/piped', '--dir', dir], {
+      stdio: ['pipe', 'pipe', 'inherit'],
     })
-    const [code] = await once(child, 'close')
+    createReadStream(file).pipe(piped.stdin)
+    const [code] = await once(piped, 'exit')
     assert.equal(code, 0)
-    const lines = stripVTControlCharacters(out).trimEnd().split(/\r?\n/)
-    assert.ok(lines.length > 4 && lines.every((line) => line.length <= 60), lines.join('\n'))
-    assert.notEqual(out, stripVTControlCharacters(out))
+    assert.equal((await run(['show', 'report/piped', '--dir', dir])).code, 0)
+    for (const copy of ['report/copy', 'report/piped']) await run(['delete', copy, '--yes', '--dir', dir])
+  })
+
+  test('looks after a store on a terminal, in colours', { skip: !has(recorder) && 'there is no `script`' }, async () => {
+    const damaged = await damage(await room.copy())
+    const onTerminal = async (args: readonly string[]): Promise<Omit<Ended, 'err'>> => {
+      const program = [process.execPath, ...node, ...args].map((word) => `'${word}'`).join(' ')
+      const child = spawn(recorder, ['-qec', `stty cols 100 rows 20; ${program}`, '/dev/null'], {
+        env: { PATH: process.env.PATH, TERM: 'xterm-256color' },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      let out = ''
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        out += text
+      })
+      const [code] = await once(child, 'close')
+      return { code, out }
+    }
+    const verified = await onTerminal(['verify', '--dir', damaged])
+    assert.equal(verified.code, 1)
+    const lines = stripVTControlCharacters(verified.out).split(/\r?\n/)
+    assert.match(lines[0] ?? '', /^✖ report\/1: The record `\S+` does not match its checksum\.$/)
+    assert.notEqual(verified.out, stripVTControlCharacters(verified.out))
+    const file = room.path('run.perdure')
+    for (const args of [['stats'], ['gc'], ['export', 'report/1', '-o', file], ['import', file, '--id', 'report/copy']]) {
+      const { code, out } = await onTerminal([...args, '--dir', dir])
+      assert.deepEqual([code, out === ''], [0, false])
+    }
+    await run(['delete', 'report/copy', '--yes', '--dir', dir])
   })
 
   test('ends with 130 at Ctrl-C, and leaves the store to its owner', async () => {

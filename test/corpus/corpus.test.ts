@@ -6,7 +6,10 @@ import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isPerdureError, type RuntimeEvent } from 'perdure'
 import { createTestClock, type TestClock } from 'perdure/testing'
+import type { AgentContext } from '../../src/machines/agent.ts'
 import { openLevelStore } from '../../src/persistence/leveldb.ts'
+import { loadHead } from '../../src/persistence/run-log.ts'
+import { loadSnapshotLog } from '../../src/persistence/snapshots.ts'
 import { createCorpusAgent, createCorpusFlows } from '../support/corpus-agents.ts'
 import { type CorpusCode, corpusTime, createCorpusMachines, createParked, createValues, DAY } from '../support/corpus-machines.ts'
 import { createMachineRoom, type MachineRoom, rejectsWith } from '../support/machine-room.ts'
@@ -212,6 +215,25 @@ for (const version of versions) {
       await runtime.close()
     })
 
+    test('a session of long answers has them all', { skip: Number(version) < 3 && 'from format 3 on' }, async () => {
+      const directory = await copy('agents')
+      const { runtime, letters, said } = await openAgents(directory)
+      assert.equal((await letters.run('bye', { id: 'bye' })).output, 'bye!')
+      assert.deepEqual(said, ['model 7'])
+      await runtime.close()
+      const store = await openLevelStore(directory)
+      const head = await loadHead(store, 'corpus/letters')
+      assert.ok(head)
+      const { value } = await loadSnapshotLog(store, head.id, head.snapshot)
+      await store.close()
+      const { messages } = (value as { readonly actor: { readonly context: AgentContext } }).actor.context
+      const sent = [1, 2, 3].map((n) => `letter ${n} ${'y'.repeat(600)}`)
+      assert.deepEqual(
+        messages.map(({ content }) => content),
+        [...sent, 'bye'].flatMap((text) => [text, `${text}!`]),
+      )
+    })
+
     /** Changes records of the copy. */
     const change = async (directory: string, pattern: RegExp, how: (bytes: Uint8Array) => void): Promise<void> => {
       const store = await openLevelStore(directory)
@@ -228,7 +250,7 @@ for (const version of versions) {
       bytes[at] = (bytes[at] ?? 0) ^ 0x10
     }
     const age = (bytes: Uint8Array): void => {
-      bytes[0] = 2
+      bytes[0] = 9
     }
     const damages = [
       ['a head', /^h\/list/, 'list/ä b'],

@@ -160,3 +160,43 @@ describe('a connection', () => {
     assert.deepEqual([other.directory, other.owner.pid], [one.directory, process.pid])
   })
 })
+
+test('what is cut off while it is imported leaves nothing, and holds nothing', async () => {
+  const room = await createManagedRoom()
+  const directory = await room.copy()
+  const owner = await startOwner(directory)
+  const store = await connect(directory)
+  const pieces = await toArray(store.export('report/1'))
+  const leaving = await connect(directory)
+  const begun = Promise.withResolvers<void>()
+  async function* half() {
+    yield* pieces.slice(0, 2)
+    begun.resolve()
+    await new Promise(() => {}) // until its connection ends
+  }
+  const cut = leaving.import(half(), { id: 'report/cut' })
+  cut.catch(() => {})
+  await begun.promise
+  await leaving[Symbol.asyncDispose]()
+  await assert.rejects(cut, isCode('STORE_CLOSED'))
+  async function* whole() {
+    yield* pieces
+  }
+  const again = async (): Promise<void> => {
+    const { id } = await store.import(whole(), { id: 'report/cut' })
+    assert.equal(id, 'report/cut')
+  }
+  // The owner hears a little later that nobody is there any more.
+  for (let isOver = false; !isOver; )
+    isOver = await again().then(
+      () => true,
+      (error: unknown) => {
+        if (isPerdureError(error, 'RUN_CONFLICT')) return false
+        throw error
+      },
+    )
+  assert.deepEqual(await toArray(store.verify()), [])
+  await store[Symbol.asyncDispose]()
+  await owner.finish()
+  await room.remove()
+})

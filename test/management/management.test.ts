@@ -75,6 +75,30 @@ for (const how of ['a live owner', 'a closed store'] as const)
         )
       })
 
+    test('lists the runs that are named, as far as there are such', async () => {
+      const found = await toArray(store.runs({ ids: ['report/1', 'nobody', 'door/shut'], status: 'completed' }))
+      assert.deepEqual(
+        found.map(({ id }) => id),
+        ['door/shut', 'report/1'],
+      )
+    })
+
+    test('tells what the machine of a run looks like, that of a conversation too; a flow has none', async () => {
+      const door = await store.machine('door/ajar')
+      assert.deepEqual(
+        door?.machines.door?.states.map(({ id, type }) => [id, type]),
+        [
+          ['door.closed', 'atomic'],
+          ['door.open', 'atomic'],
+          ['door.shut', 'final'],
+        ],
+      )
+      const agent = await store.machine('helper/ann')
+      assert.ok(agent?.machines.agent?.states.some(({ key }) => key === 'thinking'))
+      assert.equal(await store.machine('report/1'), undefined)
+      await assert.rejects(store.machine('nobody'), { code: 'RUN_NOT_FOUND' })
+    })
+
     test('refuses a query that is none', async () => {
       await assert.rejects(async () => toArray(store.runs({ limit: -1 })), TypeError)
       await assert.rejects(async () => toArray(store.runs({ colour: 'red' } as object)), TypeError)
@@ -210,6 +234,64 @@ for (const how of ['a live owner', 'a closed store'] as const)
       await store.answer('helper/ann', question?.id ?? '', true)
       await assert.rejects(store.answer('helper/ann', question?.id ?? '', true), (error) => isPerdureError(error, 'STEP_SETTLED'))
       assert.deepEqual(await toArray(store.pending()), [])
+    })
+
+    test('forks a conversation, and says what of it is whose', async () => {
+      const { id } = await store.fork('helper/ann', { at: { turn: 2 }, prompt: 'Bob', id: 'helper/bob' })
+      assert.equal(id, 'helper/bob')
+      const { forkedFrom, turns, tree, status } = await store.run(id)
+      assert.deepEqual([forkedFrom, turns, status], [{ run: 'helper/ann', turn: 2 }, 2, 'running'])
+      assert.deepEqual(
+        tree.map(({ turn, prompt, status: stands }) => [turn, prompt, stands]),
+        [[2, 'Bob', 'inDoubt']],
+      )
+      await store.fork(id, { at: { after: 1 }, id: 'helper/eve' })
+      const outline = async (run: string) =>
+        (await toArray(store.transcript(run))).map(({ turn, message }) => `${turn} ${message.role}`)
+      const before = (await outline('helper/ann')).filter((line) => line.startsWith('1'))
+      assert.deepEqual(await outline('helper/bob'), [...before, '2 user'])
+      assert.deepEqual(await outline('helper/eve'), before)
+      await assert.rejects(store.fork('report/1', { at: { turn: 1 } }), (error) => isPerdureError(error, 'FORK_IMPOSSIBLE'))
+      await assert.rejects(store.fork('helper/ann', {} as never), TypeError)
+      for (const run of ['helper/bob', 'helper/eve']) assert.equal(await store.delete(run), true)
+    })
+
+    test('exports a run, and imports it under another id', async () => {
+      const pieces = await toArray(store.export('report/1'))
+      assert.ok(pieces.every((piece) => piece.constructor === Uint8Array))
+      async function* source() {
+        yield* pieces
+      }
+      assert.deepEqual(await store.import(source(), { id: 'report/copy' }), { id: 'report/copy' })
+      assert.deepEqual((await store.run('report/copy')).children, ['report/copy/helper'])
+      assert.deepEqual(await toArray(store.verify()), [])
+      await assert.rejects(store.import(source()), (error) => isPerdureError(error, 'RUN_CONFLICT'))
+      assert.equal(await store.delete('report/copy'), true)
+      await assert.rejects(toArray(store.export('report/copy')), (error) => isPerdureError(error, 'RUN_NOT_FOUND'))
+    })
+
+    test('counts what is in it, and removes what nobody needs', async () => {
+      const { runs, byKind } = await store.stats()
+      assert.deepEqual([runs, byKind], [6, { machine: 3, flow: 1, agent: 2 }])
+      const { before: _, after: __, ...collected } = await store.gc({ maxRuns: 100 })
+      assert.deepEqual(collected, { runs: 0, remains: 0, indexEntries: 0, folders: 0, damaged: 0 })
+      await assert.rejects(store.gc({ colour: 'red' } as object), TypeError)
+    })
+
+    test('refuses what is no export, however long it goes on, and hands on why its bytes end', async () => {
+      async function* rubbish() {
+        for (let count = 0; count < 2_000; count += 1) yield new Uint8Array(10_000).fill(count)
+      }
+      await assert.rejects(store.import(rubbish()), (error) => isPerdureError(error, 'EXPORT_INVALID'))
+      async function* broken() {
+        const [first = new Uint8Array()] = await toArray(store.export('report/1'))
+        yield first
+        throw Object.assign(new Error('no such file'), { code: 'ENOENT' })
+      }
+      await assert.rejects(store.import(broken(), { id: 'report/copy' }), { message: 'no such file', code: 'ENOENT' })
+      await assert.rejects(store.import(rubbish(), { id: '' }), (error) => isPerdureError(error, 'RUN_ID_INVALID'))
+      await assert.rejects(store.import('text' as unknown as AsyncIterable<Uint8Array>)) // as a caller without types could
+      await assert.rejects(store.run('report/copy'), (error) => isPerdureError(error, 'RUN_NOT_FOUND'))
     })
 
     test('cancels with a reason, resumes and deletes', async () => {

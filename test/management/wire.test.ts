@@ -101,6 +101,8 @@ describe('the socket of a store', () => {
     ['arguments that are no MessagePack', post('/info', Buffer.from([0xc1])), 400],
     ['arguments that are no array', post('/info', packValue({})), 400],
     ['no arguments at all', post('/info', ''), 400],
+    ['bytes without arguments', post('/import', 'x'), 400],
+    ['bytes that are no frames', post('/import', Buffer.alloc(8, 255)), 400],
     ['what is no HTTP', 'hello\r\n\r\n', 400],
     ['too many headers', `POST /info HTTP/1.1\r\nx: ${'x'.repeat(100_000)}\r\n\r\n`, 400],
     ['what it serves', post('/info', packValue([])), 200],
@@ -140,6 +142,7 @@ describe('the socket of a store', () => {
       'cancel',
       'settle',
       'resume',
+      'fork',
       'delete',
     ]
     await fc.assert(

@@ -42,6 +42,32 @@ describe('group commit', () => {
     assert.deepEqual(keys(), [['a1']])
   })
 
+  it('gathers what one turn of the event loop brings, until somebody does not wait for that', async () => {
+    const { keys, committer } = await openRoom()
+    const [a, b, c] = [createParticipant('a'), createParticipant('b'), createParticipant('c')]
+    const gathering = [committer.commit(a, { gather: true })]
+    for (let microtask = 0; microtask < 20; microtask++) await undefined
+    assert.deepEqual([a.asked, committer.isPending(a)], [0, true])
+    gathering.push(committer.commit(b, { gather: true }))
+    await Promise.all(gathering)
+    assert.deepEqual(keys(), [['a1', 'b1']])
+
+    const first = committer.commit(a, { gather: true })
+    await undefined
+    committer.commit(c)
+    await undefined
+    await undefined
+    assert.deepEqual([a.asked, c.asked], [2, 1])
+    await first
+    assert.deepEqual(keys(), [
+      ['a1', 'b1'],
+      ['a2', 'c1'],
+    ])
+    committer.commit(b, { gather: true })
+    await committer.idle()
+    assert.equal(b.asked, 2)
+  })
+
   it('fills the next batch while one is being written, and cuts it only then', async () => {
     const { store, keys, committer } = await openRoom()
     const [a, b, c] = [createParticipant('a'), createParticipant('b'), createParticipant('c')]

@@ -288,6 +288,18 @@ describe('what a change costs', () => {
     assert.ok(bytesOf(state, withMessages([...messages, item])) < 120)
   })
 
+  it('an append reads each item that was there once', () => {
+    let reads = 0
+    const watched = new Proxy(messages, {
+      get(target, key) {
+        if (typeof key === 'string' && /^\d+$/.test(key)) reads++
+        return Reflect.get(target, key)
+      },
+    })
+    createDelta({ messages: watched }, { messages: [...messages, item] })
+    assert.equal(reads, messages.length)
+  })
+
   it('one changed item of 10,000 is what changed in it', () => {
     assert.ok(bytesOf(state, withMessages(messages.with(5_000, { role: 'user', content: 'changed' }))) < 120)
   })

@@ -196,7 +196,7 @@ describe('a damaged chain is noticed', () => {
   it('a format of the future is named as that', async () => {
     const { store, log } = await openChain(3)
     const key = deltaKey(RUN, 3)
-    await store.write([{ type: 'put', key, value: (await read(store, key)).with(0, 2) }])
+    await store.write([{ type: 'put', key, value: (await read(store, key)).with(0, 3) }])
     await assert.rejects(load(store, log), (error) => isPerdureError(error, 'STORE_FORMAT_NEWER'))
   })
 })

@@ -115,13 +115,13 @@ describe('an examination of the live runs of a store', () => {
       for await (const [key] of store.entries(rangeOf(`r/${encodeURIComponent(id)}/`))) return key
       assert.fail(`no snapshot of ${id}`)
     }
-    const change = async (key: string, index: number): Promise<void> => {
+    const change = async (key: string, index: number, by = 1): Promise<void> => {
       const bytes = (await store.get(key)) ?? assert.fail(`no ${key}`)
-      await store.write([{ type: 'put', key, value: bytes.with(index, (bytes[index] ?? 0) + 1) }])
+      await store.write([{ type: 'put', key, value: bytes.with(index, (bytes[index] ?? 0) + by) }])
     }
     await change(headKey('a damaged head'), 9)
     await change(await findSnapshot('b damaged snapshot'), 9)
-    await change(await findSnapshot('f newer'), 0)
+    await change(await findSnapshot('f newer'), 0, 8)
     await store.write([{ type: 'del', key: await findSnapshot('g lost snapshot') }])
     const reports = await read(store, [mail2])
     assert.deepEqual(verdicts(reports), {

@@ -1,7 +1,7 @@
 /** Structured output of durable turns: the text is what is recorded, and it is read again whenever the turn is returned. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { setImmediate } from 'node:timers/promises'
+import { setTimeout } from 'node:timers/promises'
 import { buildAgent, isPerdureError, type Model, type Profile, type Runtime } from 'perdure'
 import { type Script, scriptedModel } from 'perdure/testing'
 import { z } from 'zod'
@@ -261,7 +261,7 @@ test('a turn with repairs comes to the same whatever write fails, and no answer 
         assert.ok(isPerdureError(error, 'RUN_NOT_FOUND'))
       }
       // Each takes its time: what was before is on disk by then.
-      const model = scriptedModel(({ messages }) => ({ text: answers.get(messages.length) ?? '', until: setImmediate() }))
+      const model = scriptedModel(({ messages }) => ({ text: answers.get(messages.length) ?? '', until: setTimeout(5) }))
       const turn = runtime.durable(buildAgent({ ...profile, output: City }, { model })).run('Which city?')
       const [result] = await Promise.allSettled([turn.then(({ output }) => output)])
       await runtime.close().catch(() => {})
@@ -277,5 +277,5 @@ test('a turn with repairs comes to the same whatever write fails, and no answer 
   const { writes } = await campaign(Number.POSITIVE_INFINITY)
   const seen = new Set<number>()
   for (let death = 1; death <= writes; death++) seen.add((await campaign(death)).settled)
-  assert.deepEqual([...seen].toSorted(), [0, 1, 2, 3])
+  assert.deepEqual([...seen].toSorted(), [0, 1, 2]) // the last one is written with the end of the turn
 })

@@ -1,7 +1,7 @@
 /** Conversations outside of a flow: what is asked again comes from the store, what is new is appended, and ids are exactly once. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { isPerdureError, type Runtime, type Session } from 'perdure'
+import { isPerdureError, openMemoryStore, openRuntime, type Runtime, type Session } from 'perdure'
 import { type Script, scriptedModel } from 'perdure/testing'
 import {
   createRuntimeRoom,
@@ -161,6 +161,24 @@ describe('a session', () => {
       assert.equal(second.model.calls, 0)
       assert.deepEqual((await second.session.run('c', { id: '3' })).turn, 3)
       await second.runtime.close()
+    })
+
+    test('lets go of what a turn has recorded, its id too: memory does not grow with the conversation', async () => {
+      const store = await openMemoryStore()
+      const read: string[] = []
+      const get = store.get.bind(store)
+      store.get = (key) => {
+        read.push(key)
+        return get(key)
+      }
+      const runtime = await openRuntime({ store, log: 'silent' })
+      const session = runtime.durable(testAgent(scriptedModel(history))).session('main')
+      for (const id of ['1', '2', '3']) await session.run(id, { id })
+      read.length = 0
+      assert.equal((await session.run('1', { id: '1' })).output, '1')
+      const records = read.map((key) => key.split('/s/')[1]?.split('/')[0])
+      assert.deepEqual(records, ['id', 'turn'])
+      await runtime.close()
     })
 
     test('the same words with another id are another turn', async () => {

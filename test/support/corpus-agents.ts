@@ -55,5 +55,5 @@ export function createCorpusFlows(runtime: Runtime, agent: Agent, { said }: Corp
     await sleep(30 * DAY)
     return [before, await step('after', () => 'after')]
   })
-  return { report, nap, session: durable.session('chat') }
+  return { report, nap, session: durable.session('chat'), letters: durable.session('letters') }
 }

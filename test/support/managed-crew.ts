@@ -60,9 +60,9 @@ const model = scriptedModel(({ messages }) => {
   return verb === 'deploy' ? { toolCalls: [{ name: 'deploy', arguments: { to: what } }] } : `Hello, ${last.content}`
 })
 
-export const toHelper = () =>
+export const toHelper = (systemPrompt = 'Help.') =>
   buildAgent(
-    { name: 'helper', systemPrompt: 'Help.', model: 'test-model', allowedTools: ['deploy', 'note'] },
+    { name: 'helper', systemPrompt, model: 'test-model', allowedTools: ['deploy', 'note'] },
     { model, tools: [deploy, note] },
   )
 
@@ -73,6 +73,10 @@ const report = (runtime: Runtime) => {
     return step('print', () => output.toUpperCase())
   })
 }
+
+/** For replays: the model is not asked. */
+export const agents = [toHelper()]
+export const flows = { report }
 
 export const openCrew = async (directory: string): Promise<Runtime> =>
   openRuntime({ directory, machines, log: 'silent', durability: 'process' })

@@ -3,6 +3,8 @@ import { once } from 'node:events'
 import { cp } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { stepRange } from '../../src/persistence/keys.ts'
+import { openLevelStore } from '../../src/persistence/leveldb.ts'
 import { openCrew, runCrew } from './managed-crew.ts'
 import { createTempRoom } from './temp-room.ts'
 
@@ -18,13 +20,17 @@ export interface Owner {
 }
 
 /** Starts `managed-app.ts` on a directory; resolves when it has the store open. */
-export async function startOwner(directory: string, mode: 'run' | 'wait' = 'wait'): Promise<Owner> {
-  const args = ['--conditions=perdure/source', program, directory, mode]
+export const startOwner = (directory: string, mode: 'run' | 'wait' = 'wait'): Promise<Owner> =>
+  startProgram(program, directory, mode)
+
+/** Starts a program that owns a store; resolves when it says `ready`. */
+export async function startProgram(file: string, directory: string, mode: string): Promise<Owner> {
+  const args = ['--conditions=perdure/source', file, directory, mode]
   const child: ChildProcess = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-  if (child.pid === undefined || child.stdout === null) throw new Error(`${program} did not start`)
+  if (child.pid === undefined || child.stdout === null) throw new Error(`${file} did not start`)
   const ended = once(child, 'exit')
   const first = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next()
-  if (first.value !== 'ready') throw new Error(`${program} said ${String(first.value)}`)
+  if (first.value !== 'ready') throw new Error(`${file} said ${String(first.value)}`)
   return {
     pid: child.pid,
     async kill() {
@@ -55,6 +61,19 @@ export async function createManagedRoom() {
       return directory
     },
   }
+}
+
+/** Changes a step of `report/1` in a closed store, and lists a question that there is not. */
+export async function damage(directory: string): Promise<string> {
+  const store = await openLevelStore(directory)
+  const entries = await toArray(store.entries(stepRange('report/1')))
+  const [key, bytes] = entries.at(-1) ?? ['', new Uint8Array()]
+  await store.write([
+    { type: 'put', key, value: bytes.with(-1, (bytes.at(-1) ?? 0) ^ 1) },
+    { type: 'put', key: 'q/nobody/x', value: new Uint8Array(1) },
+  ])
+  await store.close()
+  return directory
 }
 
 export async function toArray<T>(items: AsyncIterable<T>): Promise<T[]> {
