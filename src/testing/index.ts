@@ -1,3 +1,5 @@
+export type { ExpectReplayOptions, ReplayedFile } from './expect-replay.ts'
+export { expectReplay } from './expect-replay.ts'
 export { type ExploreOptions, exploreCrashes } from './explore/explore-crashes.ts'
 export type { Outside } from './explore/outside.ts'
 export type { CrashFailure, CrashReport } from './explore/report.ts'

@@ -52,7 +52,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     edits: [
       [
         'runtime/step-execution.ts',
-        '    settle(put(outcome, false))\n    await log.commit()',
+        '    settle(put(outcome, false))\n    await log.commit({ gather: true })',
         '    const settled = put(outcome, false)\n    await log.commit()\n    settle(settled)\n    await log.commit()',
       ],
       [
@@ -124,5 +124,80 @@ export const plantedBugs: readonly PlantedBug[] = [
     ],
     subject: 'machines/passivated',
     counter: 'stuckRuns',
+  },
+  {
+    name: 'what is committed is not synced',
+    promise: 'P1',
+    edits: [['runtime/runtime.ts', "sync: durability === 'disk'", 'sync: false']],
+    subject: 'machines/inbox',
+    counter: 'lostEvents',
+  },
+  {
+    name: 'a step of a flow that has settled is executed again, and nobody is told',
+    promise: 'P2',
+    edits: [
+      [
+        'runtime/flow-steps.ts',
+        "if (reason === 'reuse') return",
+        "if (reason === 'reuse') await fn({ key: log.id + '#' + key, attempt: 1, signal })\n    if (reason === 'reuse') return",
+      ],
+    ],
+    subject: 'flows/steps',
+    counter: 'repeatedCalls',
+  },
+  {
+    name: 'a step in doubt is reported as if it had succeeded',
+    promise: 'P3',
+    edits: [
+      ['runtime/step-doubt.ts', 'outcome: report(recovery.detail)', "outcome: { status: 'ok', value: undefined as never }"],
+    ],
+    subject: 'machines/reported-step',
+    counter: 'divergedStates',
+  },
+  {
+    name: 'after a restart the timers of a machine are a minute late',
+    promise: 'P8',
+    edits: [
+      [
+        'runtime/durable-timers.ts',
+        'for (const timer of stored) arm(',
+        'pending = stored.map((timer) => ({ ...timer, dueAt: timer.dueAt + 60_000 }))\n  for (const timer of pending) arm(',
+      ],
+    ],
+    subject: 'machines/delayed-raise',
+    counter: 'divergedStates',
+  },
+  {
+    name: 'after a restart a sleep begins anew',
+    promise: 'P8',
+    edits: [['runtime/flow-sleep.ts', 'isKept ? known.dueAt', "isKept && 'ms' in wait ? timers.now() + wait.ms"]],
+    subject: 'flows/alarms',
+    counter: 'divergedStates',
+  },
+  {
+    name: 'what a machine emits is heard before it is on disk',
+    promise: 'P1',
+    edits: [
+      [
+        'runtime/machine-activation.ts',
+        "actor.on('*', (event: EventObject) =>\n    hear(() => {",
+        "actor.on('*', (event: EventObject) =>\n    [0].forEach(() => {",
+      ],
+    ],
+    subject: 'machines/emit',
+    counter: 'divergedStates',
+  },
+  {
+    name: 'a turn that is resumed counts what it had paid once more',
+    promise: 'P12',
+    edits: [
+      [
+        'runtime/conversation.ts',
+        'head = { ...head, turns: turn, turnSpend: cost }',
+        'head = { ...head, spend: addSpend(head.spend, paid), turns: turn, turnSpend: cost }',
+      ],
+    ],
+    subject: 'agents/calls',
+    counter: 'divergedStates',
   },
 ]

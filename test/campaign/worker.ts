@@ -1,4 +1,5 @@
 /** A process of the campaign that explores one subject after the other, as it is told. */
+import { isDeepStrictEqual } from 'node:util'
 import { type ExploreOptions, exploreReport } from '../../src/testing/explore/explore-crashes.ts'
 import type { CrashReport } from '../../src/testing/explore/report.ts'
 import { runScenario } from '../../src/testing/explore/scenario.ts'
@@ -20,11 +21,19 @@ export type JobResult = { readonly report: Omit<CrashReport, 'toString'> } | { r
 
 const timeoutMs = 20_000
 
+interface SubjectModule {
+  readonly subject: CrashSubject
+  /** What else it may come to where a step is reported as in doubt. Default: nothing else. */
+  readonly accepts?: ExploreOptions['accepts']
+}
+
 async function explore({ name, url, seed, how, budget, schedule }: Job): Promise<CrashReport> {
+  const module = (await import(url)) as SubjectModule // as all of the folder
+  const { accepts = isDeepStrictEqual } = module
   const run = (options: ExploreOptions): Promise<CrashReport> =>
-    exploreReport(new URL(url), { name, seed, timeoutMs, process: how === 'processes', concurrency: 1, ...options })
+    exploreReport(new URL(url), { name, seed, timeoutMs, accepts, process: how === 'processes', concurrency: 1, ...options })
   if (schedule !== undefined) return run({ schedule })
-  const { subject } = (await import(url)) as { readonly subject: CrashSubject } // as all modules of the folder
+  const { subject } = module
   const { lives } = await runScenario(subject, [], { timeoutMs, seed })
   const rest = Math.max(0, budget - 2 * (lives[0]?.writes ?? 0))
   if (how === 'processes') {

@@ -137,8 +137,8 @@ describe('machines whose process is killed at random moments', { concurrency: 2 
   after(() => room.remove())
 
   for (const { seed, passivate, kills } of [
-    { seed: 1, passivate: false, kills: 80 },
-    { seed: 2, passivate: true, kills: 80 },
+    { seed: 1, passivate: false, kills: 40 },
+    { seed: 2, passivate: true, kills: 40 },
   ]) {
     const how = passivate ? 'dropped from memory whenever they wait' : 'kept in memory'
     test(`come to the end that they would have had (${how}, seed ${seed}, at least ${kills} kills)`, async (t) => {

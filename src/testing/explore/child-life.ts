@@ -10,7 +10,7 @@ export interface ChildLife {
   readonly end: 'died' | 'over' | 'late' | 'failed'
   /** What it wrote to its standard error, or the end of that. */
   readonly errors: string
-  /** From when the subject began to its end, in milliseconds. */
+  /** From when it began to open its store to its end, in milliseconds. */
   readonly lastedMs: number
 }
 

@@ -34,11 +34,11 @@ export interface ChildTask {
 const { module, directory, files, random, ...task } = JSON.parse(process.argv[2] ?? '') as ChildTask // of `process-scenario.ts`
 const { subject } = (await import(module)) as { readonly subject: CrashSubject } // checked by whoever explores it
 const outside = openOutsideFile(files.outside)
+writeSync(3, 'begun') // fd 3: to whoever kills it at an instant
 const store = await openLevelStore(directory)
 await writeDump(store, files.before)
 let { now } = task
 Math.random = createRandom(random)
-writeSync(3, 'begun') // fd 3: to whoever kills it at an instant
 
 const { end, writes }: Life = await live(subject, {
   ...task,

@@ -1,5 +1,5 @@
 import { createLevelStore } from '../../persistence/level-store.ts'
-import type { Store } from '../../persistence/store.ts'
+import type { Operation, Store } from '../../persistence/store.ts'
 import { leaseStore } from './leased-store.ts'
 import type { StoreReader } from './records.ts'
 
@@ -7,6 +7,8 @@ import type { StoreReader } from './records.ts'
 export interface StoreImage {
   /** Opens it once more, whether or not it was closed. The epoch is one higher each time. */
   open(): Store
+  /** The power is cut: what was written without `sync`, and no synced write after it, is gone. */
+  cut(): Promise<void>
   /** Reads it without opening it. */
   readonly reader: StoreReader
 }
@@ -19,5 +21,40 @@ export async function createImage(): Promise<StoreImage> {
   await database.open()
   const store = createLevelStore(database, { location: 'memory', epoch: 0 })
   let epoch = 0
-  return { reader: store, open: () => leaseStore(store, ++epoch) }
+  /** What undoes the writes since the last synced one. */
+  let undo: Operation[] = []
+  /** What undoes a write is read when all before it are applied. */
+  let last: Promise<unknown> = Promise.resolve()
+  const apply = async (operations: readonly Operation[], options?: { readonly sync?: boolean }): Promise<void> => {
+    if (options?.sync === false) undo = [...(await invert(store, operations)), ...undo]
+    await store.write(operations, options)
+    if (options?.sync !== false) undo = []
+  }
+  const image: Store = {
+    ...leaseStore(store, 0),
+    write(operations, options) {
+      const applied = last.then(() => apply(operations, options))
+      last = applied.catch(() => {})
+      return applied
+    },
+  }
+  return {
+    reader: store,
+    open: () => leaseStore(image, ++epoch),
+    async cut() {
+      await last
+      await store.write(undo)
+      undo = []
+    },
+  }
+}
+
+/** What brings back what `operations` replace. */
+async function invert(store: Store, operations: readonly Operation[]): Promise<Operation[]> {
+  const keys = [...new Set(operations.map(({ key }) => key))]
+  const values = await store.getMany(keys)
+  return keys.map((key, index) => {
+    const value = values[index]
+    return value === undefined ? { type: 'del', key } : { type: 'put', key, value }
+  })
 }

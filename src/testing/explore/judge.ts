@@ -2,7 +2,10 @@ import { isDeepStrictEqual } from 'node:util'
 import { toMessage } from '../../errors.ts'
 import { describeDifference } from './difference.ts'
 import { type FinalRun, toFinalRuns } from './final-state.ts'
+import type { StoreRecords } from './records.ts'
 import type { LivedLife, Scenario } from './scenario.ts'
+import { findUncounted } from './spending.ts'
+import { findUntimely, type Times, toTimes } from './timeliness.ts'
 
 /** What can be wrong with a scenario. */
 export type ProblemKind = 'repeatedCall' | 'doubledEffect' | 'divergedState' | 'stuckRun' | 'lostEvent'
@@ -19,6 +22,8 @@ export interface Reference {
   readonly runs: ReadonlyMap<string, FinalRun>
   readonly effects: ReadonlyMap<string, number>
   readonly requests: number
+  /** `undefined`: they are drawn anew each time. */
+  readonly times: Times | undefined
 }
 
 export function toReference(scenario: Scenario): Reference {
@@ -27,6 +32,7 @@ export function toReference(scenario: Scenario): Reference {
     runs: toFinalRuns(scenario.records),
     effects: countEffects(scenario.lives),
     requests: countRequests(scenario),
+    times: toTimes(scenario),
   }
 }
 
@@ -44,12 +50,22 @@ export type Accepts = (output: unknown, reference: unknown) => boolean
 export function judge(scenario: Scenario, reference: Reference, accepts: Accepts = () => true): Judgement {
   const { inDoubt, lost } = countOpen(scenario.lives)
   const reported = countReported(scenario)
+  const again = lost + countStartedOver(scenario, 'model')
   const problems = [
     ...findRepeated(scenario, reference),
-    ...findOverpaid(scenario, reference, lost + countStartedOver(scenario, 'model')),
+    ...findOverpaid(scenario, reference, again),
     ...findEffects(scenario, reference, reported > 0),
     ...findUnfinished(scenario, reference),
-    ...(reported > 0 ? findUnaccepted(scenario, reference, accepts) : findDivergence(scenario, reference)),
+    ...(reported > 0
+      ? [...findUnaccepted(scenario, reference, accepts), ...toDiverged(findLeft(scenario.records, reference.scenario.records))]
+      : [
+          ...findDivergence(scenario, reference),
+          ...toDiverged(
+            findUncounted(scenario.records, reference.scenario.records, inDoubt + again + countStartedOver(scenario, 'tool')),
+          ),
+          ...toDiverged(reference.times === undefined ? [] : findUntimely(toTimes(scenario), reference.times, scenario.lives)),
+        ]),
+    ...toDiverged(findUnheard(scenario, reference)),
   ]
   return { problems, inDoubt, reported }
 }
@@ -64,7 +80,9 @@ function* findRepeated({ lives }: Scenario, reference: Reference): Iterable<Prob
           ? `${one.run}#${one.key}`
           : one.type === 'checkpoint'
             ? toCheckpoint(one.run, one.kind, one.name)
-            : undefined
+            : one.type === 'effect'
+              ? one.key // the runtime need not tell of what it executes: the outside sees it, if it is given the key of the call
+              : undefined
       const earlier = id === undefined ? undefined : settled.get(id)
       if (earlier !== undefined)
         yield {
@@ -131,6 +149,46 @@ function* findUnaccepted({ end }: Scenario, { scenario: { end: expected } }: Ref
     kind: 'divergedState',
     text: `A step was reported as in doubt, and \`accepts\` does not take the output: ${describeDifference(end.output, expected.output)}.`,
   }
+}
+
+function* toDiverged(texts: Iterable<string>): Iterable<Problem> {
+  for (const text of texts) yield { kind: 'divergedState', text }
+}
+
+/** What is heard is a part of what is heard without a death, in its order. */
+function* findUnheard({ lives }: Scenario, reference: Reference): Iterable<string> {
+  const expected = toHeard(reference.scenario.lives)
+  for (const [source, all] of toHeard(lives)) {
+    const left = [...(expected.get(source) ?? [])]
+    for (const what of all) {
+      const index = left.indexOf(what)
+      if (index === -1) yield `\`${what}\` was heard of \`${source}\` twice, too late, or though it never is.`
+      else left.splice(0, index + 1)
+    }
+  }
+}
+
+function toHeard(lives: readonly LivedLife[]): Map<string, string[]> {
+  const heard = new Map<string, string[]>()
+  for (const { seen } of lives)
+    for (const one of seen) {
+      if (one.type !== 'heard') continue
+      const all = heard.get(one.source) ?? []
+      heard.set(one.source, all)
+      all.push(one.what)
+    }
+  return heard
+}
+
+/** Whatever was reported, no run is left over, and no message. */
+function* findLeft(actual: StoreRecords, expected: StoreRecords): Iterable<string> {
+  for (const [id, { head }] of expected.runs) {
+    const other = actual.runs.get(id)
+    if (head.endedAt !== undefined && other !== undefined && other.head.endedAt === undefined)
+      yield `Run \`${id}\` is \`${other.head.status}\` instead of \`${head.status}\`.`
+  }
+  for (const [id, count] of actual.waiting)
+    if (count > 0 && !expected.waiting.has(id)) yield `Run \`${id}\` leaves ${count} messages behind.`
 }
 
 function* findDivergence(scenario: Scenario, reference: Reference): Iterable<Problem> {

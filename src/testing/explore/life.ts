@@ -23,6 +23,8 @@ export interface Life {
   readonly end: LifeEnd
   /** How many writes it began. */
   readonly writes: number
+  /** What its runtime promised to keep: see `RuntimeSettings`. */
+  readonly durability: 'disk' | 'process'
 }
 
 /** What a life is lived in. */
@@ -53,6 +55,7 @@ export async function live(subject: CrashSubject, room: LifeRoom): Promise<Life>
   const store = createMortalStore(room.store, death, pulse, room.fate)
   let runtime: Runtime | undefined
   let isOpened = false
+  let durability: Life['durability'] = 'disk'
   const ended = Promise.withResolvers<LifeEnd>()
   death.onDeath = () => {
     room.onDeath?.()
@@ -78,6 +81,7 @@ export async function live(subject: CrashSubject, room: LifeRoom): Promise<Life>
             'A life of an explored program opens its runtime once. Keep what `life.open()` gave, and use it everywhere.',
           )
         isOpened = true
+        durability = options.durability ?? 'disk'
         runtime = await death.mortal(
           openRuntime({
             ...options,
@@ -116,5 +120,5 @@ export async function live(subject: CrashSubject, room: LifeRoom): Promise<Life>
   death.die() // whatever is left of it has no effect any more
   stopWatching()
   clearTimeout(late)
-  return { end, writes: store.writes }
+  return { end, writes: store.writes, durability }
 }

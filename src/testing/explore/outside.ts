@@ -22,13 +22,19 @@ export interface Outside {
    * So what `fn` resolves with must not be lost by a death: {@link CrashReport.lostEvents}.
    */
   once(name: string, fn: () => Promise<unknown>): Promise<void>
+  /**
+   * Somebody hears of something: an event that a machine emits. A death may take what was not yet heard, but nothing is heard twice: what is heard of `source` over all
+   * lives is, in its order, a part of what is heard without a death.
+   */
+  heard(source: string, what: string): void
 }
 
 /** What is seen outside, in its order. */
 export type Seen =
-  | { readonly type: 'effect'; readonly name: string; readonly key: string | undefined }
+  | { readonly type: 'effect'; readonly name: string; readonly key: string | undefined; readonly at: number }
   | { readonly type: 'request'; readonly model: string; readonly messages: number }
   | { readonly type: 'acknowledged'; readonly name: string }
+  | { readonly type: 'heard'; readonly source: string; readonly what: string }
 
 export interface OutsideRoom {
   readonly death: Death
@@ -54,7 +60,7 @@ export function createOutside({ death, pulse, clock, acknowledged, see }: Outsid
     async effect(name, key) {
       assertName(name)
       if (death.isDead) return never
-      see({ type: 'effect', name, key })
+      see({ type: 'effect', name, key, at: clock.now() })
       await watched(turns(toTurns(name)))
     },
     model(script, options = {}) {
@@ -89,6 +95,9 @@ export function createOutside({ death, pulse, clock, acknowledged, see }: Outsid
       see({ type: 'acknowledged', name })
       pulse.beat()
     },
+    heard(source, what) {
+      if (!death.isDead) see({ type: 'heard', source, what })
+    },
   }
 }
 
@@ -97,11 +106,11 @@ function assertName(name: unknown): void {
     throw new TypeError(`Expected \`name\` to be a non-empty string, got \`${String(name)}\` (${typeof name})`)
 }
 
-/** What runs at once comes to its end one after the other, always in the same order: from 1 to 5 turns. */
+/** What runs at once comes to its end one after the other, always in the same order: from 2 to 6 turns, after the intent of it has been written. */
 function toTurns(text: string): number {
   let hash = 0
   for (let index = 0; index < text.length; index++) hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0
-  return 1 + ((hash >>> 0) % 5)
+  return 2 + ((hash >>> 0) % 5)
 }
 
 const turns = (count: number): Promise<void> => new Promise((resolve) => turn(count, resolve))

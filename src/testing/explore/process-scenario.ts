@@ -25,7 +25,7 @@ export async function createProcessRoom(): Promise<ProcessRoom> {
 }
 
 export interface ProcessScenario extends Scenario {
-  /** From when the subject began in the last life to its end, in milliseconds. */
+  /** From when the last life began to open its store to its end, in milliseconds. */
   readonly lastedMs: number
 }
 
@@ -87,13 +87,15 @@ async function playProcesses(
     const lines = existsSync(task.files.outside) ? readOutsideFile(task.files.outside) : []
     lives.push({ task, child, lines })
     if (child.end !== 'died') return await toScenario(schedule, lives)
-    for (const line of lines) {
-      if (line.type === 'time') now = line.now
-      else if (line.type === 'acknowledged') acknowledged.add(line.name)
-    }
+    now = toEndTime(now, lines)
+    for (const line of lines) if (line.type === 'acknowledged') acknowledged.add(line.name)
     for (const name of acknowledged) if (settings.forget?.(name)) acknowledged.delete(name)
   }
 }
+
+/** What time it was at the end of a life that began at `now`. */
+const toEndTime = (now: number, lines: readonly OutsideLine[]): number =>
+  lines.findLast((line) => line.type === 'time')?.now ?? now
 
 async function toScenario(schedule: Schedule, left: readonly Left[]): Promise<ProcessScenario> {
   const last = left.at(-1)
@@ -106,7 +108,12 @@ async function toScenario(schedule: Schedule, left: readonly Left[]): Promise<Pr
     const next = left.slice(index + 1).find(({ task }) => existsSync(task.files.before))
     const records =
       child.end !== 'died' || next === undefined ? undefined : await readRecords(readDump(next.task.files.before), 'steps')
-    lives.push({ seen, left: records, writes: index === left.length - 1 ? writes : 0 })
+    lives.push({
+      seen,
+      left: records,
+      endedAt: toEndTime(lives.at(-1)?.endedAt ?? begin, lines),
+      writes: index === left.length - 1 ? writes : 0,
+    })
   }
   const { after } = last.task.files
   const records = existsSync(after) ? await readRecords(readDump(after), 'all') : { runs: new Map(), waiting: new Map() }

@@ -61,7 +61,7 @@ export function createTally(): Tally {
   const totals = { scenarios: 0, deaths: 0, inDoubt: 0, reported: 0 }
   return {
     add(schedule, deaths, { problems, inDoubt, reported }) {
-      totals.scenarios++
+      if (deaths > 0) totals.scenarios++ // else the program had come to its end before
       totals.deaths += deaths
       totals.inDoubt += inDoubt
       totals.reported += reported

@@ -11,6 +11,8 @@ import type { CrashSubject } from './subject.ts'
 /** One life as it is judged. */
 export interface LivedLife {
   readonly writes: number
+  /** What time it was in the world under test when it ended. */
+  readonly endedAt: number
   readonly seen: readonly (Seen | SeenEvent)[]
   /** What the store held of the journals when it died; `undefined` if it did not. */
   readonly left: StoreRecords | undefined
@@ -62,7 +64,7 @@ async function playLives(subject: CrashSubject, schedule: Schedule, settings: Sc
       throw new TypeError(
         'Expected `schedule` to have deaths at writes only: at an instant only a process dies, with `process: true`',
       )
-    const { end, writes } = await live(subject, {
+    const { end, writes, durability } = await live(subject, {
       number: lives.length + 1,
       store: settings.wrap?.(image.open()) ?? image.open(),
       time,
@@ -72,11 +74,12 @@ async function playLives(subject: CrashSubject, schedule: Schedule, settings: Sc
       timeoutMs: settings.timeoutMs,
     })
     await outlast(before)
+    if (end.type === 'died' && durability === 'disk') await image.cut()
     if (end.type !== 'died') {
-      lives.push({ writes, seen, left: undefined })
+      lives.push({ writes, endedAt: time.now, seen, left: undefined })
       return { schedule, lives, end, records: await readRecords(image.reader, 'all') }
     }
-    lives.push({ writes, seen, left: await readRecords(image.reader, 'steps') })
+    lives.push({ writes, endedAt: time.now, seen, left: await readRecords(image.reader, 'steps') })
     for (const name of acknowledged) if (settings.forget?.(name)) acknowledged.delete(name)
   }
 }

@@ -4,7 +4,7 @@ export interface WriteDeath {
   readonly when: 'before' | 'after'
 }
 
-/** A death so many milliseconds after the subject of a life began. Only a process can die so. */
+/** A death so many milliseconds after a life began to open its store. Only a process can die so. */
 export interface InstantDeath {
   readonly afterMs: number
 }

@@ -20,3 +20,9 @@ export const subject: CrashSubject = async (life) => {
   )
   return (await agent.run('Post a, b and c.')).output
 }
+
+/** The results of the calls one after the other: each what the tool says, or that nobody knows. */
+export const accepts = (output: unknown): boolean =>
+  /^(posted a|The process was ended while [^,]+, .+?), (posted b|The process was ended while .+?), (posted c|The process was ended while .+)$/s.test(
+    String(output),
+  )

@@ -20,8 +20,8 @@ export const subject: CrashSubject = async (life) => {
       },
     )
     try {
-      await step('fax', () => outside.effect('faxed'), { onDoubt: 'report' })
-      return `${first}, faxed`
+      const second = await step('fax', () => outside.effect('faxed').then(() => 'faxed'), { onDoubt: 'report' })
+      return `${first}, ${second}`
     } catch (error) {
       if (!isPerdureError(error, 'STEP_IN_DOUBT')) throw error
       return `${first}, perhaps faxed`
@@ -29,3 +29,5 @@ export const subject: CrashSubject = async (life) => {
   })
   return flow.run(undefined, { id: 'payments' })
 }
+
+export const accepts = (output: unknown): boolean => output === 'charged, perhaps faxed'

@@ -4,7 +4,9 @@ import { assign, setup } from 'xstate'
 
 /** A step without a key: one that was cut off is an error in the machine, and is not executed again. */
 export const subject: CrashSubject = async (life) => {
-  const fax = fromStep(({ input }: StepArguments<string>) => life.outside.effect(`faxed ${input}`), { onDoubt: 'report' })
+  const fax = fromStep(({ input }: StepArguments<string>) => life.outside.effect(`faxed ${input}`).then(() => input), {
+    onDoubt: 'report',
+  })
   const office = setup({ types: { context: {} as { readonly sent: readonly string[] } }, actors: { fax } }).createMachine({
     id: 'office',
     context: { sent: [] },
@@ -14,7 +16,7 @@ export const subject: CrashSubject = async (life) => {
         invoke: {
           src: 'fax',
           input: 'a',
-          onDone: { target: 'second', actions: assign({ sent: ({ context }) => [...context.sent, 'a'] }) },
+          onDone: { target: 'second', actions: assign({ sent: ({ context, event }) => [...context.sent, event.output] }) },
           onError: { target: 'second', actions: assign({ sent: ({ context }) => [...context.sent, 'a?'] }) },
         },
       },
@@ -22,7 +24,7 @@ export const subject: CrashSubject = async (life) => {
         invoke: {
           src: 'fax',
           input: 'b',
-          onDone: { target: 'over', actions: assign({ sent: ({ context }) => [...context.sent, 'b'] }) },
+          onDone: { target: 'over', actions: assign({ sent: ({ context, event }) => [...context.sent, event.output] }) },
           onError: { target: 'over', actions: assign({ sent: ({ context }) => [...context.sent, 'b?'] }) },
         },
       },
@@ -33,3 +35,5 @@ export const subject: CrashSubject = async (life) => {
   const runtime = await life.open({ machines: [office] })
   return (await runtime.start(office, { id: 'office' })).done()
 }
+
+export const accepts = (output: unknown): boolean => /^a\??,b\??$/.test(String(output))
