@@ -16,6 +16,7 @@ import type { Bench, Measure } from './bench.ts'
 import { measureCheckpoint } from './checkpoint.ts'
 import { measureEvents } from './events.ts'
 import type { Figure } from './figure.ts'
+import { measureFork } from './fork.ts'
 import { measureImport } from './import.ts'
 import { toLine, toPage } from './page.ts'
 import { measureResume } from './resume.ts'
@@ -29,6 +30,7 @@ const measures: Readonly<Record<string, Measure>> = {
   throughput: measureThroughput,
   bytes: measureBytes,
   resume: measureResume,
+  fork: measureFork,
   checkpoint: measureCheckpoint,
   waiting: measureWaiting,
   events: measureEvents,

@@ -5,6 +5,8 @@ export interface WatchedStore {
   readonly store: Store
   readonly syncs: () => number
   readonly bytes: () => number
+  /** Milliseconds that a write was under way. */
+  readonly writingMs: () => number
 }
 
 const sizeOf = (operation: Operation): number =>
@@ -13,9 +15,11 @@ const sizeOf = (operation: Operation): number =>
 export function watchWrites(store: Store): WatchedStore {
   let syncs = 0
   let bytes = 0
+  let writingMs = 0
   return {
     syncs: () => syncs,
     bytes: () => bytes,
+    writingMs: () => writingMs,
     store: {
       location: store.location,
       epoch: store.epoch,
@@ -25,7 +29,9 @@ export function watchWrites(store: Store): WatchedStore {
       async write(operations, options) {
         if (options?.sync !== false) syncs++
         for (const operation of operations) bytes += sizeOf(operation)
+        const startedAt = performance.now()
         await store.write(operations, options)
+        writingMs += performance.now() - startedAt
       },
       compact: (range) => store.compact(range),
       close: () => store.close(),

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as perdure from 'perdure'
 import * as client from 'perdure/client'
 import * as observe from 'perdure/observe'
+import * as replay from 'perdure/replay'
 import * as testing from 'perdure/testing'
 
 /** What the package exports at run time. A name here is a promise: taking one away is a major change. */
@@ -29,9 +30,11 @@ const surface = {
   ],
   'perdure/client': ['connect'],
   'perdure/observe': ['createLedger', 'createReporter'],
+  'perdure/replay': ['diffRuns', 'formatDiff', 'readExport', 'readRecording', 'replayRun'],
   'perdure/testing': [
     'createTestClock',
     'createTestModel',
+    'expectReplay',
     'exploreCrashes',
     'openaiServer',
     'readLedger',
@@ -52,6 +55,10 @@ test('`perdure/client` exports exactly the names that are promised', () => {
 
 test('`perdure/observe` exports exactly the names that are promised', () => {
   assert.deepEqual(Object.keys(observe).toSorted(), surface['perdure/observe'])
+})
+
+test('`perdure/replay` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(replay).toSorted(), surface['perdure/replay'])
 })
 
 test('`perdure/testing` exports exactly the names that are promised', () => {

@@ -1,6 +1,7 @@
 /** The package as a user gets it: packed, installed in an empty project, type-checked and run there. */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const limitBytes = 1_200_000
+const limitBytes = 2_000_000
 
 interface Packed {
   readonly filename: string
@@ -53,6 +54,28 @@ async function main() {
 main()
 `
 
+/** What of the package is a process of its own, or a file: the supervisor of a command, a life that is killed. */
+const processes = `
+import { buildAgent, openRuntime } from 'perdure'
+import { exploreCrashes, scriptedModel } from 'perdure/testing'
+
+const command = { name: 'exec', arguments: { command: "tr '\\\\0' ' ' < /proc/$PPID/cmdline" } }
+const model = scriptedModel(({ messages }) => (messages.at(-1).role === 'tool' ? messages.at(-1).content : { toolCalls: [command] }))
+const agent = buildAgent({ name: 'a', systemPrompt: '', model: 'm', allowedTools: ['exec'] }, { model })
+const runtime = await openRuntime({ directory: 'commands', log: 'silent' })
+const { output } = await runtime.durable(agent).run('Who starts you?')
+await runtime.close()
+const report = await exploreCrashes(new URL('./subject.mjs', import.meta.url), { process: true, pairs: 0 })
+console.log(JSON.stringify({ supervisor: /dist\\/supervisor\\.js/.test(output), deaths: report.deaths > 4 }))
+`
+const subject = `
+export const subject = async (life) => {
+  const runtime = await life.open()
+  const order = runtime.flow('order', (item, { step }) => step('pay', ({ key }) => life.outside.effect('payment', key)))
+  return order.run('book')
+}
+`
+
 /** What `perdure doctor --app` reads: a later release, in which the door has no state `shut`. */
 const release = `
 import { setup } from 'xstate'
@@ -82,7 +105,8 @@ test('the packed package works in an empty project, for TypeScript and CommonJS'
   t.diagnostic(`${packed.filename}: ${packed.size} bytes, ${packed.files.length} files`)
 
   await t.test('it holds built files, sources and papers only', () => {
-    const allowed = /^(dist\/.*\.(js|d\.ts)(\.map)?|src\/.*\.ts|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/
+    const allowed =
+      /^(dist\/.*\.(js|d\.ts)(\.map)?|dist\/page\/[^/]+\.(html|css|md)|src\/.*\.ts|LICENSE|README\.md|CHANGELOG\.md|package\.json)$/
     const paths = packed.files.map(({ path }) => path)
     assert.deepEqual(
       paths.filter((path) => !allowed.test(path)),
@@ -126,11 +150,37 @@ test('the packed package works in an empty project, for TypeScript and CommonJS'
     assert.equal(await run(project, process.execPath, 'app.cjs'), 'Hello. false opened\n')
   })
 
+  await t.test('what is a process of its own is found', { skip: process.platform !== 'linux' && 'it reads /proc' }, async () => {
+    await writeFile(join(project, 'processes.mjs'), processes)
+    await writeFile(join(project, 'subject.mjs'), subject)
+    assert.deepEqual(JSON.parse(await run(project, process.execPath, 'processes.mjs')), { supervisor: true, deaths: true })
+  })
+
   await t.test('the command `perdure` is installed with it', async () => {
     await writeFile(join(project, 'release.ts'), release)
     const command = join(project, 'node_modules/.bin/perdure')
     assert.match(await run(project, command, '--help'), /doctor/)
     const printed = await run(project, command, 'doctor', '--dir', 'doors', '--app', './release.ts')
     assert.match(printed, /0 live runs|no live runs/i)
+  })
+
+  await t.test('the dashboard has its page', async () => {
+    const dashboard = spawn(
+      process.execPath,
+      [join(project, 'node_modules/perdure/dist/perdure.js'), 'dashboard', '--dir', 'doors'],
+      {
+        cwd: project,
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    )
+    t.after(() => void dashboard.kill())
+    const [printed] = await once(dashboard.stdout.setEncoding('utf8'), 'data')
+    const [url] = /http:\S+/.exec(printed) ?? []
+    assert.ok(url, printed)
+    const page = await fetch(url, { redirect: 'manual' })
+    const cookie = page.headers.get('set-cookie')?.split(';')[0] ?? ''
+    assert.match(await (await fetch(new URL('/', url), { headers: { cookie } })).text(), /<script type="module"/)
+    dashboard.kill()
+    await once(dashboard, 'exit')
   })
 })
