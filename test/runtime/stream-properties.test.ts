@@ -201,7 +201,9 @@ class Life {
     if (instead === undefined) this.takeUp(recovers)
     else {
       const last = this.process.log.steps('call/').at(-1)
-      if (last !== undefined) this.turn = Number(/^call\/(\d+)/.exec(last[0])?.[1])
+      // Nothing came to the disk: it is the first turn that is started over.
+      if (last === undefined) this.version = 1
+      this.turn = last === undefined ? 1 : Number(/^call\/(\d+)/.exec(last[0])?.[1])
       instead()
     }
   }
