@@ -64,6 +64,6 @@ export function fromStoredError({ kind, name, hidden, own }: StoredError): Error
   }
   for (const [key, value] of hidden) define(key, value, false)
   for (const [key, value] of own) define(key, value, true)
-  if (error.name !== name) define('name', name, false)
+  if (!Object.hasOwn(error, 'name') && error.name !== name) define('name', name, false) // that of a user's class
   return error
 }

@@ -81,6 +81,12 @@ describe('what can be kept', () => {
     assert.deepEqual([kept.name, kept.message, kept.status, kept.stack], ['PaymentError', 'no money', 402, error.stack])
   })
 
+  it('an error whose name is no text keeps it as a property like any other', () => {
+    const error = Object.assign(new Error('odd'), { name: ['not', 'a', 'name'] })
+    assert.deepStrictEqual(keep(error), error)
+    assert.deepEqual(Object.keys(keep(error) as Error), ['name']) // as encoded
+  })
+
   it('a DOMException keeps its name and message', () => {
     const kept = keep(AbortSignal.abort().reason) as Error // as encoded
     assert.ok(kept instanceof Error)
