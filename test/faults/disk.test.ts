@@ -92,6 +92,7 @@ describe('a power cut', { skip: noPowerDisk() }, () => {
         {
           onSaid({ type }, living) {
             if (type !== 'acknowledged' || ++count !== acknowledged) return
+            living.freeze() // the processor has no power either: it does not live to see a disk that is gone
             disk.cutPower()
             living.kill('SIGKILL')
           },

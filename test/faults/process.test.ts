@@ -1,8 +1,10 @@
 /** What happens to the process itself: signals, a limit, a clock, a sleep. The world goes on, or stops by a named error, and nothing acknowledged is lost. */
 import assert from 'node:assert/strict'
-import { rm } from 'node:fs/promises'
+import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { openLevelStore } from 'perdure'
+import { eventKey } from '../../src/persistence/keys.ts'
 import type { Hold, Living, Said } from '../support/fault-child.ts'
 import { counterIds } from '../support/fault-expected.ts'
 import { missing } from '../support/fault-tools.ts'
@@ -130,31 +132,21 @@ describe('a second process', () => {
     await world.assertWhole()
   })
 
-  it('that takes over from an owner that sleeps: when that one wakes, it is refused by STORE_FENCED and acknowledges nothing', async () => {
+  it('that takes over from an owner that sleeps: when that one wakes, it is refused by STORE_FENCED and acknowledges only what was on disk before', async () => {
     const world = toWorld({ events: 60 })
     const acknowledged: Record<string, number[]> = {}
     const started: string[] = []
+    const copy = room.path('store')
     let count = 0
+    let isHeld = false
+    let isTaken = false
     let isAwake = false
     const saidAwake: Said[] = []
     const taking = Promise.withResolvers<void>()
-    const sleeper = world.live(
-      {},
-      {
-        onSaid(said, living) {
-          if (isAwake) saidAwake.push(said)
-          if (said.type === 'started') started.push(said.id)
-          if (said.type !== 'acknowledged') return
-          acknowledged[said.id] = [...(acknowledged[said.id] ?? []), said.n]
-          if (++count !== 20) return
-          living.kill('SIGSTOP')
-          takeOver(living).then(taking.resolve, taking.reject)
-        },
-      },
-    )
     const takeOver = async (living: Living): Promise<void> => {
       try {
         await new Promise((resolve) => setTimeout(resolve, 100)) // what it had said before is heard
+        await cp(world.directory, copy, { recursive: true, filter: (path) => !/LOCK$|\.sock$/.test(path) })
         await rm(join(world.directory, 'LOCK'))
         world.assertEnd(await world.live({ life: 2, started, acknowledged }))
       } finally {
@@ -162,11 +154,35 @@ describe('a second process', () => {
         living.kill('SIGCONT')
       }
     }
+    const slept = await world.live(
+      { hold: 'tool' },
+      {
+        onSaid(said, living) {
+          if (isAwake) saidAwake.push(said)
+          if (said.type === 'started') started.push(said.id)
+          if (said.type === 'acknowledged') {
+            acknowledged[said.id] = [...(acknowledged[said.id] ?? []), said.n]
+            count++
+          }
+          isHeld ||= said.type === 'at' && said.moment === 'tool'
+          if (count < 20 || !isHeld || isTaken) return
+          isTaken = true
+          living.freeze()
+          takeOver(living).then(taking.resolve, taking.reject)
+        },
+      },
+    )
     await taking.promise
-    const slept = await sleeper
     assert.equal(stopOf(slept)?.code, 'STORE_FENCED', slept.stderr)
+    const onDisk = await openLevelStore(copy)
+    try {
+      for (const said of saidAwake)
+        if (said.type === 'acknowledged') assert.ok(await onDisk.get(eventKey(said.id, `${said.n}`)), `${said.id}: ${said.n}`)
+    } finally {
+      await onDisk.close()
+    }
     assert.deepEqual(
-      saidAwake.filter(({ type }) => type === 'acknowledged' || type === 'settled' || type === 'result'),
+      saidAwake.filter(({ type }) => type === 'settled' || type === 'result'),
       [],
     )
     await world.assertWhole()

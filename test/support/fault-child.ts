@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
 /** Where `fault-app.ts` can be made to stay. */
@@ -62,6 +62,8 @@ export interface Life {
 /** A life while it lasts: the program and the command that wraps it, if any, which may have started it as a child of its own. */
 export interface Living {
   kill(signal: NodeJS.Signals): void
+  /** Stops all its threads and returns when they stand: what it was writing is written, and what it had said is in its pipe. Not for a program with a wrapper. */
+  freeze(): void
 }
 
 export interface LifeOptions {
@@ -97,6 +99,10 @@ export function liveOnce(directory: string, effects: string, task: Task, options
         const isOver = child.exitCode !== null || child.signalCode !== null
         if (child.pid !== undefined && !isOver) process.kill(-child.pid, signal)
       },
+      freeze() {
+        living.kill('SIGSTOP')
+        while (child.pid !== undefined && !isStopped(child.pid)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+      },
     }
     const bound = setTimeout(() => {
       isLate = true
@@ -121,6 +127,12 @@ export function liveOnce(directory: string, effects: string, task: Task, options
       else resolve({ life: task.life, said, exitCode, signal, stderr })
     })
   })
+}
+
+/** Whether no thread of a process runs, nor is in the middle of a call of the system. */
+function isStopped(pid: number): boolean {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  return threads.every((thread) => /^State:\s+[TtZX]/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8')))
 }
 
 /** The effects, in their order. A line that a death cut off is none. */
