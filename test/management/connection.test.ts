@@ -161,6 +161,24 @@ describe('a connection', () => {
   })
 })
 
+test('an export may come in one piece, however large, and what is wrong with it is told all the same', async () => {
+  const room = await createManagedRoom()
+  const directory = await room.copy()
+  const runtime = await openRuntime({ directory, log: 'silent' })
+  const store = await connect(directory)
+  async function* asOne(...pieces: readonly Uint8Array[]) {
+    yield Buffer.concat(pieces)
+  }
+  const pieces = await toArray(store.export('report/1'))
+  assert.deepEqual(await store.import(asOne(...pieces), { id: 'report/one' }), { id: 'report/one' })
+  const rest = Buffer.alloc(40 * 1024 ** 2)
+  await assert.rejects(store.import(asOne(...pieces, rest), { id: 'report/two' }), isCode('EXPORT_INVALID'))
+  await assert.rejects(store.import(asOne(rest)), isCode('EXPORT_INVALID'))
+  await store[Symbol.asyncDispose]()
+  await runtime.close()
+  await room.remove()
+})
+
 test('what is cut off while it is imported leaves nothing, and holds nothing', async () => {
   const room = await createManagedRoom()
   const directory = await room.copy()
