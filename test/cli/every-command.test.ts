@@ -6,12 +6,11 @@ import { writeFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
+import { mainProgram } from '../support/cli-program.ts'
 import { createManagedRoom, startOwner } from '../support/managed-store.ts'
 import { parseLines } from '../support/said.ts'
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const app = fileURLToPath(new URL('../support/managed-crew.ts', import.meta.url))
-const node = ['--conditions=perdure/source', '--disable-warning=ExperimentalWarning', main]
 const COLUMNS = 90
 /** Runs a program in a pseudo terminal. */
 const recorder = 'script'
@@ -142,7 +141,7 @@ interface Place {
 
 /** Runs the program in a pipe, or in a terminal, which has one stream for all. */
 async function run(how: 'pipe' | 'terminal', args: readonly string[], { env, goesOn }: Place): Promise<Ended> {
-  const words = [process.execPath, ...node, ...args]
+  const words = [process.execPath, ...mainProgram, ...args]
   const inTerminal = `stty cols ${COLUMNS} rows 24; exec ${words.map((word) => `'${word}'`).join(' ')}`
   const [command = '', ...rest] = how === 'pipe' ? words : [recorder, '-qec', inTerminal, '/dev/null']
   const child = spawn(command, rest, { env: { PATH: process.env.PATH, ...env }, stdio: ['pipe', 'pipe', 'pipe'] })
