@@ -175,20 +175,24 @@ describe('perdure', () => {
     assert.equal((await run(['ls', '--dir', dir])).code, 0)
   })
 
-  test('hears at once when the owner is killed while it waits', async () => {
-    const directory = await room.copy()
-    const other = await startOwner(directory)
-    const child = spawn(process.execPath, [...node, 'logs', 'helper/ann', '--follow', '--json', '--dir', directory])
-    let err = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text
+  for (const waiting of [
+    ['logs', 'helper/ann', '--follow'],
+    ['ls', '--watch'],
+  ])
+    test(`hears at once when the owner is killed while it waits in \`${waiting.join(' ')}\``, async () => {
+      const directory = await room.copy()
+      const other = await startOwner(directory)
+      const child = spawn(process.execPath, [...node, ...waiting, '--json', '--dir', directory])
+      let err = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        err += text
+      })
+      await once(child.stdout, 'data')
+      await other.kill()
+      const [code] = await once(child, 'exit')
+      assert.equal(code, 2)
+      assert.match(err, new RegExp(`^perdure ${waiting[0]}: OWNER_GONE: `))
     })
-    await once(child.stdout, 'data')
-    await other.kill()
-    const [code] = await once(child, 'exit')
-    assert.equal(code, 2)
-    assert.match(err, /^perdure logs: OWNER_GONE: /)
-  })
 
   test('goes on quietly when the one who reads it has gone', async () => {
     const child = spawn(process.execPath, [...node, 'ls', '--json', '--all', '--dir', dir], { stdio: ['ignore', 'pipe', 'pipe'] })

@@ -73,6 +73,33 @@ describe('a connection', () => {
     await next[Symbol.asyncDispose]()
   })
 
+  test('hears `OWNER_GONE` in the middle of whatever it has asked for', {
+    skip: process.platform === 'win32' && 'it has no SIGSTOP',
+  }, async () => {
+    const directory = await room.copy()
+    const owner = await startOwner(directory)
+    const [one, other] = await Promise.all([connect(directory), connect(directory)])
+    const chunks = one.stream('helper/ann')[Symbol.asyncIterator]()
+    await chunks.next()
+    const begun = Promise.withResolvers<void>()
+    async function* endless() {
+      yield Buffer.from('{"perdure":"export"')
+      begun.resolve()
+      await new Promise(() => {})
+    }
+    const followed = async () => {
+      while ((await chunks.next()).done !== true);
+    }
+    const uploaded = other.import(endless())
+    uploaded.catch(() => {})
+    await begun.promise
+    process.kill(owner.pid, 'SIGSTOP') // from now on it takes what it is asked, and answers nothing
+    const asked = [followed(), uploaded, one.info(), other.cancel('door/ajar'), other.gc(), toArray(one.runs())]
+    const ended = Promise.allSettled(asked)
+    await owner.kill()
+    for (const result of await ended) assert.ok(result.status === 'rejected' && isCode('OWNER_GONE')(result.reason))
+  })
+
   test('hears `STORE_CLOSED` while it waits, when the owner closes the store', async () => {
     const directory = await room.copy()
     const runtime = await openRuntime({ directory, log: 'silent' })
