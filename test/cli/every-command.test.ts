@@ -71,8 +71,8 @@ const rows: readonly Row[] = [
   },
   {
     args: ['stats'],
-    fields: ['runs', 'byStatus', 'records', 'disk'],
-    text: /^6 runs: .*\n.*RECORDS/s,
+    fields: ['runs', 'byStatus', 'records', 'disk', 'owner'],
+    text: /^(Process \d+ has|No process has) it open.*\n6 runs: .*\n.*RECORDS/s,
     isPainted: true,
     fits: true,
   },

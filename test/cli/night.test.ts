@@ -31,6 +31,8 @@ for (const how of ['runs', 'was killed'] as const)
     }
 
     test('one finds out what runs and what waits, answers it, and that the store is sound', async () => {
+      const state = how === 'runs' ? /^Process \d+ has it open, for / : /^No process has it open: nothing goes on\n/
+      assert.match(await perdure(0, 'stats'), state)
       assert.match(await perdure(0, 'ls'), /^helper\/ann +waiting .* approval of deploy$/m)
       assert.match(await perdure(0, 'show', 'helper/ann'), /waits: approval {2}May the tool `deploy` be called\?/)
       assert.match(await perdure(0, 'pending'), /^ {2}perdure approve helper\/ann$/m)
