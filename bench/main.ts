@@ -18,6 +18,7 @@ import { measureEvents } from './events.ts'
 import type { Figure } from './figure.ts'
 import { measureFork } from './fork.ts'
 import { measureImport } from './import.ts'
+import { measureLs } from './ls.ts'
 import { toLine, toPage } from './page.ts'
 import { measureResume } from './resume.ts'
 import { measureBytes } from './turn-bytes.ts'
@@ -33,6 +34,7 @@ const measures: Readonly<Record<string, Measure>> = {
   fork: measureFork,
   checkpoint: measureCheckpoint,
   waiting: measureWaiting,
+  ls: measureLs,
   events: measureEvents,
   import: measureImport,
 }

@@ -1,19 +1,12 @@
-import { openRuntime } from 'perdure'
 import type { Measure } from './bench.ts'
 import { endChild, startChild } from './child.ts'
-import { counter } from './counter.ts'
 import { absolute, median } from './figure.ts'
-
-const RUNS = 100_000
-const AT_ONCE = 1_000
+import { fillStore } from './waiting-store.ts'
 
 /** What runs cost that wait: another process opens their store. */
 export const measureWaiting: Measure = async ({ rounds, folder }) => {
   const [directory, empty] = [folder('waiting'), folder('waiting-none')]
-  const runtime = await openRuntime({ directory, machines: [counter], log: 'silent', durability: 'process' })
-  for (let done = 0; done < RUNS; done += AT_ONCE)
-    await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => runtime.start(counter, { id: `run-${done + index}` })))
-  await runtime.close()
+  await fillStore(directory)
 
   const open = async (path: string): Promise<{ readonly ms: number; readonly bytes: number }> => {
     const { child, told } = await startChild('waiting-child.ts', path)

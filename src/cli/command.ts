@@ -51,8 +51,12 @@ const unreachable: ReadonlySet<PerdureErrorCode> = new Set([
   'STORE_NOT_ENCRYPTED',
 ])
 
+/** Any time will do: nothing happens then. */
+const STAY_MS = 60_000
+
 /** Runs a command on the store of `options`. What went wrong is told on `err`. Never throws. */
 export async function runCommand(name: string, options: StoreOptions, terminal: Terminal, body: CommandBody): Promise<ExitCode> {
+  const stay = setInterval(() => {}, STAY_MS) // a store that is open here keeps no process that waits for it
   try {
     const machines = options.app === undefined ? [] : await loadMachines(options.app)
     const store = await connect(options.dir, { machines, create: options.create, encryption: readEncryption(process.env) })
@@ -66,6 +70,8 @@ export async function runCommand(name: string, options: StoreOptions, terminal: 
     }
   } catch (error) {
     return fail(name, error, terminal, '')
+  } finally {
+    clearInterval(stay)
   }
 }
 
@@ -79,7 +85,7 @@ export async function runOffline(name: string, terminal: Terminal, body: () => P
 }
 
 /** Keys are in the environment: what is on a command line, others can read. */
-function readEncryption({ PERDURE_KEY, PERDURE_PREVIOUS_KEY }: NodeJS.ProcessEnv): ConnectOptions['encryption'] {
+export function readEncryption({ PERDURE_KEY, PERDURE_PREVIOUS_KEY }: NodeJS.ProcessEnv): ConnectOptions['encryption'] {
   if (PERDURE_KEY === undefined || PERDURE_KEY === '') return undefined
   const previousKeys = PERDURE_PREVIOUS_KEY === undefined ? [] : [Buffer.from(PERDURE_PREVIOUS_KEY, 'base64')]
   return { key: Buffer.from(PERDURE_KEY, 'base64'), previousKeys }

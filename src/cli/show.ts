@@ -2,9 +2,10 @@ import type { Connection } from '../management/client.ts'
 import type { CallNode, RunDetails, TurnNode } from '../management/management.ts'
 import { toDuration } from '../observe/quantity.ts'
 import { toSafeText, toSafeValue } from '../observe/safe-text.ts'
-import { toSpendParts } from '../observe/spend-text.ts'
+import { toSpendParts, toWorkParts } from '../observe/spend-text.ts'
 import { cutText, toWidth } from '../observe/text-width.ts'
 import type { Tone } from '../observe/theme.ts'
+import type { Spend } from '../runtime/spend.ts'
 import { type ExitCode, runCommand, type StoreOptions, type Terminal, toJsonLine } from './command.ts'
 import { toAgeText, toErrorLine, toRunTone, toStateText, toStatusText, toStepTone } from './run-text.ts'
 
@@ -32,7 +33,7 @@ export async function runShow(command: ShowCommand, terminal: Terminal): Promise
   const width = full ? Number.POSITIVE_INFINITY : (terminal.columns ?? PIPE_COLUMNS)
   return runCommand('show', command, terminal, async (store) => {
     if (!json) {
-      for await (const { level, tone, title, detail = '' } of toLines(store, run, terminal.now(), 0)) {
+      for await (const { level, tone, title, detail = '' } of toLines(store, run, terminal.now(), 0, toSpendParts)) {
         const glyph = theme.glyph(tone)
         const space = '  '.repeat(level)
         const start = theme.spell(title)
@@ -52,9 +53,15 @@ export async function runShow(command: ShowCommand, terminal: Terminal): Promise
   })
 }
 
-async function* toLines(store: Connection, id: string, now: number, level: number): AsyncGenerator<Line> {
+/** What calls took and cost, in words. */
+type ToParts = (spend: Spend) => readonly string[]
+
+async function* toLines(store: Connection, id: string, now: number, level: number, toOwnParts: ToParts): AsyncGenerator<Line> {
   const run = await store.run(id)
-  yield toRunLine(run, now, level)
+  yield toRunLine(run, now, level, toOwnParts)
+  // Where nothing has a known price, that is told once.
+  const { modelCalls, unpricedCalls } = run.spend
+  const toParts = modelCalls > 0 && unpricedCalls >= modelCalls ? toWorkParts : toOwnParts
   const about = [
     ['input', run.input],
     ['output', run.output],
@@ -71,11 +78,11 @@ async function* toLines(store: Connection, id: string, now: number, level: numbe
     }
   const shown = new Set<string>()
   for (const turn of run.tree) {
-    yield toTurnLine(turn, level + 1)
-    for (const call of turn.calls) yield* toCallLines(store, call, now, level + 2, shown)
+    yield toTurnLine(turn, level + 1, toParts)
+    for (const call of turn.calls) yield* toCallLines(store, call, now, level + 2, shown, toParts)
   }
-  for (const call of run.steps) yield* toCallLines(store, call, now, level + 1, shown)
-  for (const child of run.children) if (!shown.has(child)) yield* toLines(store, child, now, level + 1)
+  for (const call of run.steps) yield* toCallLines(store, call, now, level + 1, shown, toParts)
+  for (const child of run.children) if (!shown.has(child)) yield* toLines(store, child, now, level + 1, toParts)
 }
 
 async function* toCallLines(
@@ -84,16 +91,17 @@ async function* toCallLines(
   now: number,
   level: number,
   shown: Set<string>,
+  toParts: ToParts,
 ): AsyncGenerator<Line> {
-  yield toCallLine(call, level)
-  for (const child of call.calls) yield* toCallLines(store, child, now, level + 1, shown)
+  yield toCallLine(call, level, toParts)
+  for (const child of call.calls) yield* toCallLines(store, child, now, level + 1, shown, toParts)
   for (const run of call.runs) {
     shown.add(run)
-    yield* toLines(store, run, now, level + 1)
+    yield* toLines(store, run, now, level + 1, toParts)
   }
 }
 
-function toRunLine(run: RunDetails, now: number, level: number): Line {
+function toRunLine(run: RunDetails, now: number, level: number, toParts: ToParts): Line {
   const status = toStatusText(run)
   const state = toStateText(run.state)
   const parts = [
@@ -102,7 +110,7 @@ function toRunLine(run: RunDetails, now: number, level: number): Line {
     ...(run.waitsFor === undefined ? [] : [`for ${toSafeText(run.waitsFor)}`]),
     `begun ${toAgeText(run.createdAt, now)} ago`,
     ...(run.forkedFrom === undefined ? [] : [`from turn ${run.forkedFrom.turn} on a fork of ${toSafeText(run.forkedFrom.run)}`]),
-    ...toSpendParts(run.spend),
+    ...toParts(run.spend),
   ]
   return { level, tone: toRunTone(status), title: `${toSafeText(run.id)} ${status}`, detail: parts.join(' · ') }
 }
@@ -110,11 +118,12 @@ function toRunLine(run: RunDetails, now: number, level: number): Line {
 function toTurnLine(
   { turn, checkpoint, status, tries, startedAt, endedAt, prompt, error, spend }: TurnNode,
   level: number,
+  toParts: ToParts,
 ): Line {
   const parts = [
     ...(endedAt === undefined ? [] : [toDuration(endedAt - startedAt)]),
     ...(tries > 1 ? [`taken up ${tries - 1} times`] : []),
-    ...toSpendParts(spend),
+    ...toParts(spend),
     ...(prompt === undefined ? [] : [`“${toSafeText(prompt)}”`]),
     ...(error === undefined ? [] : [toErrorLine(error)]),
   ]
@@ -126,10 +135,10 @@ function toTurnLine(
   }
 }
 
-function toCallLine(call: CallNode, level: number): Line {
+function toCallLine(call: CallNode, level: number, toParts: ToParts): Line {
   const { kind, name, status, startedAt, endedAt, attempt, reused, isVoid, resolution, spend, result, error } = call
   const isPaid = kind === 'model' || kind === 'tool'
-  const cost = kind === 'model' ? toSpendParts(spend).slice(1) : []
+  const cost = kind === 'model' ? toParts(spend).slice(1) : []
   const parts = [
     ...(endedAt === undefined ? [] : [toDuration(endedAt - startedAt)]),
     ...(attempt > 1 ? [`attempt ${attempt}`] : []),

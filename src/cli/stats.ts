@@ -1,16 +1,25 @@
+import type { StoreInfo } from '../management/management.ts'
 import type { StoreStats } from '../management/stats.ts'
 import { toBytes, toCount, toNumber } from '../observe/quantity.ts'
 import { toSpendParts } from '../observe/spend-text.ts'
 import { type ExitCode, runCommand, type StoreOptions, type Terminal, toJsonLine } from './command.ts'
+import { toAgeText } from './run-text.ts'
 import { toTable } from './table.ts'
 
-/** `perdure stats`: what is in a store. With `json` one object. */
+/** `perdure stats`: who has a store open, and what is in it. With `json` one object. */
 export const runStats = async (command: StoreOptions, terminal: Terminal): Promise<ExitCode> =>
   runCommand('stats', command, terminal, async (store) => {
-    const stats = await store.stats()
-    terminal.out(command.json === true ? toJsonLine(stats) : `${toLines(stats, terminal).join('\n')}\n`)
+    const [stats, info] = [await store.stats(), await store.info()]
+    const owner = info.owner.pid === process.pid ? null : info.owner
+    if (command.json === true) terminal.out(toJsonLine({ ...stats, owner }))
+    else terminal.out(`${[toOwnerLine(owner, terminal), ...toLines(stats, terminal)].join('\n')}\n`)
     return 0
   })
+
+const toOwnerLine = (owner: StoreInfo['owner'] | null, { now }: Terminal): string =>
+  owner === null
+    ? 'No process has it open: nothing goes on'
+    : `Process ${owner.pid} has it open, for ${toAgeText(owner.startedAt, now())}`
 
 function toLines({ runs, byStatus, byKind, pending, spend, records, disk }: StoreStats, terminal: Terminal): readonly string[] {
   const { theme, columns } = terminal

@@ -194,7 +194,7 @@ export function addStoreCommands(program: Command, { terminal, exit }: CommandRo
       exit(await runDashboard(options, terminal()))
     })
 
-  add('stats', 'Counts the runs, what they cost, and the records and bytes of the store.', 'perdure stats').action(
+  add('stats', 'Says who has the store open, and counts runs, cost, records and bytes.', 'perdure stats').action(
     async (options: StoreOptions) => {
       const { runStats } = await import('./stats.ts')
       exit(await runStats(options, terminal()))

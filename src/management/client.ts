@@ -179,9 +179,14 @@ function splitSignal(given: readonly unknown[]): { readonly args: readonly unkno
 
 type Body = Uint8Array | AsyncIterable<Uint8Array>
 
+/** No frame of an upload is larger, however large the pieces are that it comes in: its owner takes none above 16 MB. */
+const PIECE_BYTES = 1024 ** 2
+
 async function* toUpload(args: readonly unknown[], source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   yield encodeFrame({ kind: 'value', value: args })
-  for await (const value of source) yield encodeFrame({ kind: 'item', value: new Uint8Array(value) }) // a Buffer would be one there too
+  for await (const value of source)
+    for (let at = 0; at === 0 || at < value.byteLength; at += PIECE_BYTES)
+      yield encodeFrame({ kind: 'item', value: new Uint8Array(value.subarray(at, at + PIECE_BYTES)) }) // a Buffer would be one there too
   yield encodeFrame({ kind: 'end' })
 }
 

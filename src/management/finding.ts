@@ -1,7 +1,7 @@
 /**
  * `unreadable`: LevelDB cannot read a part of the database. `lost`: it dropped a part of its log when it was opened. `head`, `snapshot`, `step`, `message`: such a record is damaged or missing. `journal`: the run has not as many steps as
  * its head says. `newer`: a newer version of perdure wrote it. `indexMissing`: a run is not in an index where it should be; `indexStale`: an entry leads to nothing.
- * `orphan`: records of a run that there is not. `halfDeleted`: a deletion that a crash cut off. `foreign`: a record that this version does not know.
+ * `orphan`: records of a run that there is not, or its key. `halfDeleted`: a deletion that a crash cut off. `foreign`: a record that this version does not know.
  */
 export type FindingKind =
   | 'unreadable'

@@ -99,12 +99,12 @@ async function claimed({ claim }: GcRoom, run: string, task: () => Promise<numbe
 const BATCH = 1_000
 
 /** It may have begun anew since it was found. */
-const removeRemains = (room: GcRoom, { run = '' }: Finding): Promise<number> =>
+const removeRemains = (room: GcRoom, { run = '', key }: Finding): Promise<number> =>
   claimed(room, run, async () => {
     const { store } = room
     if (await isBeingDeleted(store, run)) return Math.min(1, (await eraseRun(store, run)).records)
     if ((await store.get(headKey(run))) !== undefined) return 0
-    let batch: Operation[] = []
+    let batch: Operation[] = key === undefined ? [] : [{ type: 'del', key }] // perhaps its key, which is in no range
     // Not as a run is deleted: those that say that they belong to it stay.
     for (const range of [recordRange(run), inboxRange(run)])
       for await (const [key] of store.entries(range)) {

@@ -52,10 +52,14 @@ export function createRequestHandler(management: Management, { directory, closin
     const frames = readFrames(chunks(), MAX_BODY_BYTES)
     const first = await frames.next().catch(() => undefined)
     const args = first?.done === false && first.value.kind === 'value' ? first.value.value : undefined
-    if (!Array.isArray(args)) return refuse(response, 400, `Expected the body to be the arguments of \`${name}\`, and bytes`)
-    await call(name, [readUpload(frames), ...args], response, async () => {
+    const finishRequest = async (): Promise<void> => {
       for await (const _ of chunks());
-    })
+    }
+    if (!Array.isArray(args)) {
+      await finishRequest()
+      return refuse(response, 400, `Expected the body to be the arguments of \`${name}\`, and bytes`)
+    }
+    await call(name, [readUpload(frames), ...args], response, finishRequest)
   }
 
   async function call(

@@ -1,5 +1,6 @@
 import { isPerdureError } from '../errors.ts'
 import { decodeRecord } from '../persistence/codec.ts'
+import { runKeyOf } from '../persistence/encrypted-store.ts'
 import {
   endedKey,
   questionKey,
@@ -46,6 +47,10 @@ export async function* verifyStore(store: Store): Findings {
     else yield* check.take(item)
   }
   yield* check.end()
+  for await (const run of store.lostKeys?.() ?? []) {
+    const what = 'The key of a run of which nothing is left: what the disk or a copy still has of it can be read with that'
+    yield { kind: 'orphan', run: decodeURIComponent(run), key: runKeyOf(run), what, costs: 'nothing', isRemovable: true }
+  }
 }
 
 interface KnownHead extends HeadFacts {

@@ -19,15 +19,16 @@ export function toCallParts({ modelCalls, toolCalls }: Pick<Spend, 'modelCalls' 
   ]
 }
 
-/** Calls, tokens and cost: the parts of a sentence. Empty when no call was made. */
-export function toSpendParts(spend: Spend): readonly string[] {
+/** Calls and tokens: the parts of a sentence. Empty when no call was made. */
+export function toWorkParts(spend: Spend): readonly string[] {
   const tokens = spend.inputTokens + spend.outputTokens
+  return [...toCallParts(spend), ...(spend.modelCalls > 0 ? [tokens > 0 ? toCount(tokens, 'token') : 'tokens unknown'] : [])]
+}
+
+/** The same, and what they cost. */
+export function toSpendParts(spend: Spend): readonly string[] {
   const cost = toCostText(spend)
-  return [
-    ...toCallParts(spend),
-    ...(spend.modelCalls > 0 ? [tokens > 0 ? toCount(tokens, 'token') : 'tokens unknown'] : []),
-    ...(cost === undefined ? [] : [cost]),
-  ]
+  return [...toWorkParts(spend), ...(cost === undefined ? [] : [cost])]
 }
 
 /** Parts in one text, to be broken between them only. */

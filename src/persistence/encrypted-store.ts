@@ -25,7 +25,8 @@ export interface Encryption {
  * What the keys of records show is not encrypted: ids of runs, names of steps, times of deadlines. Indexes have nothing else in them.
  */
 const STORE_KEY = 'e/store'
-const runKeyOf = (run: string): string => `k/${run}`
+/** Where the key of a run is, which is given as it is written in keys. */
+export const runKeyOf = (run: string): string => `k/${run}`
 const isOwn = (key: string): boolean => key === STORE_KEY || key.startsWith('k/')
 /** The run, as it is written in keys, whose records under such a key are encrypted. */
 const runOf = (key: string): string | undefined => /^[hriq]\/([^/]+)/.exec(key)?.[1]
@@ -137,11 +138,16 @@ async function encryptStore(store: Store, encryption: Encryption): Promise<Store
     return (secret === undefined ? undefined : unseal(secret, key, bytes)) ?? UNREADABLE
   }
 
+  const hasRecords = async (run: string): Promise<boolean> => {
+    if ((await store.get(`h/${run}`)) !== undefined) return true
+    for (const kind of ['r', 'i', 'q'])
+      for await (const _ of store.entries({ ...rangeOf(`${kind}/${run}/`), limit: 1 })) return true
+    return false
+  }
   /** The key of a run of which nothing is left goes, and with it what the disk may still have of its records. */
   const removeKey = async (run: string): Promise<void> => {
     if (leaving.has(run) || (runKeys.get(run)?.writes ?? 0) > 0) return
-    if ((await store.get(`h/${run}`)) !== undefined) return
-    for (const kind of ['r', 'i', 'q']) for await (const _ of store.entries({ ...rangeOf(`${kind}/${run}/`), limit: 1 })) return
+    if (await hasRecords(run)) return
     if (leaving.has(run) || (runKeys.get(run)?.writes ?? 0) > 0) return
     runKeys.delete(run)
     const gone = store
@@ -162,6 +168,9 @@ async function encryptStore(store: Store, encryption: Encryption): Promise<Store
     location: store.location,
     epoch: store.epoch,
     hashKey,
+    async *lostKeys() {
+      for await (const [key] of store.entries(rangeOf('k/'))) if (!(await hasRecords(toRun(key)))) yield toRun(key)
+    },
     async get(key) {
       const bytes = await store.get(key)
       return bytes === undefined || isOwn(key) ? undefined : decrypt(key, bytes)
@@ -196,6 +205,7 @@ async function encryptStore(store: Store, encryption: Encryption): Promise<Store
           if (isNew && bytes !== undefined) sealed.push(wrap(runKeyOf(run), bytes))
         }
         for (const operation of operations) {
+          if (operation.type === 'del' && isOwn(operation.key)) continue // see `removeKey`
           const run = runOf(operation.key)
           const secret = run === undefined ? undefined : await taken.get(run)?.secret
           if (operation.type === 'del' || secret === undefined) sealed.push(operation)
@@ -207,7 +217,7 @@ async function encryptStore(store: Store, encryption: Encryption): Promise<Store
         for (const key of taken.values()) key.writes--
       }
       const ended = new Set(
-        operations.filter(({ type, key }) => type === 'del' && /^[hrx]\//.test(key)).map(({ key }) => toRun(key)),
+        operations.filter(({ type, key }) => type === 'del' && /^[hrxk]\//.test(key)).map(({ key }) => toRun(key)),
       )
       for (const run of ended) if (!taken.has(run)) await removeKey(run)
     },

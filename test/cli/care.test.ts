@@ -73,10 +73,11 @@ for (const how of ['a live owner', 'a closed store'] as const)
       assert.deepEqual([exported.code, exported.err.split(':')[1]], [1, ' RUN_CORRUPT'])
     })
 
-    test('`stats` counts', async () => {
+    test('`stats` says who has the store open, and counts', async () => {
       const { code, out } = await say(runStats, store)
       assert.equal(code, 0)
-      const lines = out.split('\n')
+      const [first = '', ...lines] = out.split('\n')
+      assert.match(first, how === 'a live owner' ? /^Process \d+ has it open, for / : /^No process has it open: nothing goes on$/)
       assert.equal(lines[0], '6 runs: 2 running, 3 completed, 1 failed')
       assert.equal(lines[1], '  3 machine, 1 flow, 2 agent')
       assert.equal(lines[2], '1 question for a person')

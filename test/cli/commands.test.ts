@@ -88,6 +88,7 @@ for (const how of ['a live owner', 'a closed store'] as const)
         '        ● tool note',
         '      ● model test-model',
       ])
+      assert.equal(out.match(/cost unknown/g)?.length, 1)
       assert.match(out, /tool note ok {2}.* ms · paid · \{"text":"rain"\} · → noted rain/)
       const narrow = await say(runShow, { ...store, run: 'helper/ann' }, { columns: 60 })
       assert.ok(

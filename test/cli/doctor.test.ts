@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { readdir, writeFile } from 'node:fs/promises'
 import { after, describe, it } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { openRuntime } from 'perdure'
 import { type DoctorCommand, runDoctor } from '../../src/cli/doctor.ts'
 import { openLevelStore } from '../../src/persistence/leveldb.ts'
 import { createMachineStore, release } from '../support/machine-store.ts'
@@ -49,6 +51,17 @@ const migrating = await writeApp(`
 const failing = await writeApp(`
   const migrate = () => { throw new Error('boom') }
   export const machines = [{ machine: release('order', '2', { paying: {} }), migrate }]`)
+
+const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
+/** A program that hands its arguments on: `runProgram` has none. */
+const start = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+  const file = `${room.path('start')}.ts`
+  await writeFile(
+    file,
+    `process.argv.push(...${JSON.stringify(args)})\nawait import(${JSON.stringify(pathToFileURL(main).href)})\n`,
+  )
+  return runProgram(file, { cwd: room.root, env })
+}
 
 describe('`perdure doctor`', () => {
   it('prints a line for each run that does not continue, and a summary', async () => {
@@ -115,7 +128,37 @@ describe('`perdure doctor`', () => {
     await assert.rejects(readdir(nowhere), { code: 'ENOENT' })
   })
 
-  it('says who has the store open', async () => {
+  it('says the same while an app has the store open', async () => {
+    const apps = [parking, migrating, failing]
+    const sayAll = async () => {
+      const said = []
+      for (const app of apps) said.push(await run({ dir, app, json: true }))
+      return said
+    }
+    const closed = await sayAll()
+    await using _runtime = await openRuntime({ directory: dir, log: 'silent', autoResume: false })
+    assert.deepEqual(await sayAll(), closed)
+  })
+
+  it('takes the key of an encrypted store from the environment', async () => {
+    const encrypted = room.path('encrypted')
+    const key = randomBytes(32)
+    const runtime = await openRuntime({ directory: encrypted, machines: [order1], log: 'silent', encryption: { key } })
+    await runtime.start(order1, { id: 'run 1' })
+    await runtime.close()
+    const withKey = (text: string) => start(['doctor', '--dir', encrypted, '--app', parking], { PERDURE_KEY: text })
+    const [right, wrong, none] = [
+      await withKey(key.toString('base64')),
+      await withKey(randomBytes(32).toString('base64')),
+      await withKey(''),
+    ]
+    assert.match(right.stdout, /^run 1 \(order, version 1\): parks\..*\n1 live run: /)
+    assert.match(wrong.stderr, /^perdure doctor: ENCRYPTION_KEY_WRONG: /)
+    assert.match(none.stderr, /^perdure doctor: ENCRYPTION_KEY_REQUIRED: .*PERDURE_KEY/)
+    assert.deepEqual([right.exitCode, wrong.exitCode, none.exitCode], [1, 2, 2])
+  })
+
+  it('says who has the store open and cannot be asked', async () => {
     await using _store = await openLevelStore(dir)
     const { code, err } = await run({ dir, app: parking })
     assert.match(err, /^perdure doctor: STORE_LOCKED: .*\(\d+\)/)
@@ -124,17 +167,6 @@ describe('`perdure doctor`', () => {
 })
 
 describe('the command as a process', () => {
-  const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-  /** A program that hands its arguments on: `runProgram` has none. */
-  const start = async (args: readonly string[], env: Readonly<Record<string, string>> = {}) => {
-    const file = `${room.path('start')}.ts`
-    await writeFile(
-      file,
-      `process.argv.push(...${JSON.stringify(args)})\nawait import(${JSON.stringify(pathToFileURL(main).href)})\n`,
-    )
-    return runProgram(file, { cwd: room.root, env })
-  }
-
   it('ends with the code of what it found, even if the app keeps something open', async () => {
     const open = await writeApp(`
       setInterval(() => {}, 1000)

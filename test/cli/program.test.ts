@@ -1,16 +1,14 @@
 /** The program `perdure`, as a shell runs it: help, exit codes, a pipe, a pseudo terminal, Ctrl-C, completion. */
 import assert from 'node:assert/strict'
-import { execFile, spawn, spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { after, before, describe, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
+import { mainProgram as node, runMain as run } from '../support/cli-program.ts'
 import { createManagedRoom, damage, type Owner, startOwner } from '../support/managed-store.ts'
 
-const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
-const node = ['--conditions=perdure/source', '--disable-warning=ExperimentalWarning', main]
 const commands = [
   'ls',
   'show',
@@ -39,20 +37,6 @@ const commands = [
 /** Runs a program in a pseudo terminal. */
 const recorder = 'script'
 const has = (program: string): boolean => spawnSync(program, ['--version']).error === undefined
-
-interface Ended {
-  readonly code: number | null
-  readonly out: string
-  readonly err: string
-}
-
-function run(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
-  const { promise, resolve } = Promise.withResolvers<Ended>()
-  const child = execFile(process.execPath, [...node, ...args], { env: { PATH: process.env.PATH, ...env } }, (_, out, err) =>
-    resolve({ code: child.exitCode, out, err }),
-  )
-  return promise
-}
 
 describe('perdure', () => {
   let room: Awaited<ReturnType<typeof createManagedRoom>>
@@ -154,7 +138,7 @@ describe('perdure', () => {
 
   test('looks after a store on a terminal, in colours', { skip: !has(recorder) && 'there is no `script`' }, async () => {
     const damaged = await damage(await room.copy())
-    const onTerminal = async (args: readonly string[]): Promise<Omit<Ended, 'err'>> => {
+    const onTerminal = async (args: readonly string[]): Promise<{ readonly code: number | null; readonly out: string }> => {
       const program = [process.execPath, ...node, ...args].map((word) => `'${word}'`).join(' ')
       const child = spawn(recorder, ['-qec', `stty cols 100 rows 20; ${program}`, '/dev/null'], {
         env: { PATH: process.env.PATH, TERM: 'xterm-256color' },
@@ -191,20 +175,24 @@ describe('perdure', () => {
     assert.equal((await run(['ls', '--dir', dir])).code, 0)
   })
 
-  test('hears at once when the owner is killed while it waits', async () => {
-    const directory = await room.copy()
-    const other = await startOwner(directory)
-    const child = spawn(process.execPath, [...node, 'logs', 'helper/ann', '--follow', '--json', '--dir', directory])
-    let err = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      err += text
+  for (const waiting of [
+    ['logs', 'helper/ann', '--follow'],
+    ['ls', '--watch'],
+  ])
+    test(`hears at once when the owner is killed while it waits in \`${waiting.join(' ')}\``, async () => {
+      const directory = await room.copy()
+      const other = await startOwner(directory)
+      const child = spawn(process.execPath, [...node, ...waiting, '--json', '--dir', directory])
+      let err = ''
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        err += text
+      })
+      await once(child.stdout, 'data')
+      await other.kill()
+      const [code] = await once(child, 'exit')
+      assert.equal(code, 2)
+      assert.match(err, new RegExp(`^perdure ${waiting[0]}: OWNER_GONE: `))
     })
-    await once(child.stdout, 'data')
-    await other.kill()
-    const [code] = await once(child, 'exit')
-    assert.equal(code, 2)
-    assert.match(err, /^perdure logs: OWNER_GONE: /)
-  })
 
   test('goes on quietly when the one who reads it has gone', async () => {
     const child = spawn(process.execPath, [...node, 'ls', '--json', '--all', '--dir', dir], { stdio: ['ignore', 'pipe', 'pipe'] })

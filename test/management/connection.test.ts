@@ -73,6 +73,33 @@ describe('a connection', () => {
     await next[Symbol.asyncDispose]()
   })
 
+  test('hears `OWNER_GONE` in the middle of whatever it has asked for', {
+    skip: process.platform === 'win32' && 'it has no SIGSTOP',
+  }, async () => {
+    const directory = await room.copy()
+    const owner = await startOwner(directory)
+    const [one, other] = await Promise.all([connect(directory), connect(directory)])
+    const chunks = one.stream('helper/ann')[Symbol.asyncIterator]()
+    await chunks.next()
+    const begun = Promise.withResolvers<void>()
+    async function* endless() {
+      yield Buffer.from('{"perdure":"export"')
+      begun.resolve()
+      await new Promise(() => {})
+    }
+    const followed = async () => {
+      while ((await chunks.next()).done !== true);
+    }
+    const uploaded = other.import(endless())
+    uploaded.catch(() => {})
+    await begun.promise
+    process.kill(owner.pid, 'SIGSTOP') // from now on it takes what it is asked, and answers nothing
+    const asked = [followed(), uploaded, one.info(), other.cancel('door/ajar'), other.gc(), toArray(one.runs())]
+    const ended = Promise.allSettled(asked)
+    await owner.kill()
+    for (const result of await ended) assert.ok(result.status === 'rejected' && isCode('OWNER_GONE')(result.reason))
+  })
+
   test('hears `STORE_CLOSED` while it waits, when the owner closes the store', async () => {
     const directory = await room.copy()
     const runtime = await openRuntime({ directory, log: 'silent' })
@@ -159,6 +186,24 @@ describe('a connection', () => {
     const [one, other] = [await first.info(), await second.info()]
     assert.deepEqual([other.directory, other.owner.pid], [one.directory, process.pid])
   })
+})
+
+test('an export may come in one piece, however large, and what is wrong with it is told all the same', async () => {
+  const room = await createManagedRoom()
+  const directory = await room.copy()
+  const runtime = await openRuntime({ directory, log: 'silent' })
+  const store = await connect(directory)
+  async function* asOne(...pieces: readonly Uint8Array[]) {
+    yield Buffer.concat(pieces)
+  }
+  const pieces = await toArray(store.export('report/1'))
+  assert.deepEqual(await store.import(asOne(...pieces), { id: 'report/one' }), { id: 'report/one' })
+  const rest = Buffer.alloc(40 * 1024 ** 2)
+  await assert.rejects(store.import(asOne(...pieces, rest), { id: 'report/two' }), isCode('EXPORT_INVALID'))
+  await assert.rejects(store.import(asOne(rest)), isCode('EXPORT_INVALID'))
+  await store[Symbol.asyncDispose]()
+  await runtime.close()
+  await room.remove()
 })
 
 test('what is cut off while it is imported leaves nothing, and holds nothing', async () => {

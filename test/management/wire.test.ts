@@ -9,7 +9,9 @@ import fc from 'fast-check'
 import { openRuntime, PerdureError, type Runtime } from 'perdure'
 import { connect } from 'perdure/client'
 import { createMachine } from 'xstate'
+import { methods } from '../../src/management/methods.ts'
 import { encodeFrame, type Frame, fromWireError, packValue, readFrames, toWireError } from '../../src/management/wire.ts'
+import { openLevelStore } from '../../src/persistence/leveldb.ts'
 import { toArray } from '../support/managed-store.ts'
 import { createTempRoom, type TempRoom } from '../support/temp-room.ts'
 
@@ -76,8 +78,8 @@ describe('the socket of a store', () => {
   })
 
   /** What comes back for some bytes, until the connection ends. */
-  const say = async (bytes: Uint8Array | string, { end = true } = {}): Promise<string> => {
-    const socket = openSocket(path)
+  const say = async (bytes: Uint8Array | string, { end = true, at = path } = {}): Promise<string> => {
+    const socket = openSocket(at)
     const chunks: Buffer[] = []
     socket.on('data', (chunk) => chunks.push(chunk)).on('error', () => {})
     if (end) socket.end(bytes)
@@ -158,6 +160,48 @@ describe('the socket of a store', () => {
       { numRuns: 200 },
     )
     await isServing()
+  })
+
+  test('serves on, with its store as it was, whatever bytes come', async () => {
+    const directory = room.path()
+    const store = await openLevelStore(directory)
+    const other = await openRuntime({ store, log: 'silent' })
+    const flow = other.flow('sum', async (to: number, { step }) => step('add', () => to + 1))
+    await flow.run(1, { id: 'sum/1' })
+    const readAll = () => toArray(store.entries({ gte: '', lt: '\u{10ffff}' }))
+    const before = await readAll()
+    const length = (bytes: number): Buffer => {
+      const header = Buffer.alloc(4)
+      header.writeUInt32LE(bytes)
+      return header
+    }
+    const frame = fc.oneof(
+      fc.uint8Array(),
+      fc.nat(2 ** 32 - 1).map(length), // and nothing behind it
+      fc.tuple(fc.nat(2 ** 32 - 1).map(length), fc.uint8Array()).map((parts) => Buffer.concat(parts)),
+      fc.json().map((text) => packValue(JSON.parse(text))),
+      fc.json().map((text) => Buffer.from(text)),
+      fc.constantFrom('value', 'item', 'end', 'error', 'other').chain(
+        (kind) => fc.json().map((text) => encodeFrame({ kind, value: JSON.parse(text) } as unknown as Frame)), // of another program
+      ),
+    )
+    const body = fc.array(frame, { maxLength: 5 }).map((parts) => Buffer.concat(parts))
+    const path = fc.oneof(
+      fc.constantFrom(...Object.keys(methods).filter((name) => name !== 'events')).map((name) => `/${name}`),
+      fc.webPath(),
+    )
+    await fc.assert(
+      fc.asyncProperty(path, body, fc.boolean(), fc.nat(100), async (url, bytes, isHttp, cut) => {
+        const whole = isHttp ? post(url, bytes) : Buffer.from(bytes)
+        await say(whole.subarray(0, whole.byteLength - cut), { at: join(directory, 'perdure.sock') })
+      }),
+      { numRuns: 300 },
+    )
+    const client = await connect(directory)
+    assert.equal((await client.run('sum/1')).output, 2)
+    assert.deepEqual(await readAll(), before)
+    await client[Symbol.asyncDispose]()
+    await other.close()
   })
 
   test('closes with clients that do not take what they asked for', async () => {

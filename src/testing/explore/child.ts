@@ -54,6 +54,9 @@ const { end, writes }: Life = await live(subject, {
   },
   acknowledged: new Set(task.acknowledged),
   see: outside.add,
+  unlock(keys) {
+    outside.add({ type: 'unlocked', keys: keys.map((key) => Buffer.from(key).toString('base64')) })
+  },
   onDeath() {
     process.kill(process.pid, 'SIGKILL')
     for (;;); // not one more instruction of the program

@@ -1,3 +1,4 @@
+import { type Encryption, unlockStore } from '../../persistence/encrypted-store.ts'
 import type { Store } from '../../persistence/store.ts'
 import type { RuntimeEvent } from '../../runtime/events.ts'
 import { openRuntime } from '../../runtime/open.ts'
@@ -35,6 +36,8 @@ export interface LifeRoom {
   readonly acknowledged: Set<string>
   /** Hears what the outside saw, and what the runtime told, as long as the life lasts. */
   readonly see: (seen: Seen | SeenEvent) => void
+  /** Hears the keys that the store is opened with, before it is. */
+  readonly unlock: (keys: readonly Uint8Array[]) => void
   readonly fate: WriteDeath | undefined
   /** How long it may take that does not die, in milliseconds. */
   readonly timeoutMs: number
@@ -46,6 +49,13 @@ export interface LifeRoom {
 export type SeenEvent =
   | { readonly type: 'call'; readonly run: string; readonly key: string; readonly kind: string; readonly inDoubt: boolean }
   | { readonly type: 'checkpoint'; readonly run: string; readonly name: string; readonly kind: string; readonly reason: string }
+
+/** The key of its hashes is the same each time: ids of runs and names of steps are made with it. */
+async function unlock(store: Store, encryption: Encryption | undefined): Promise<Store> {
+  const unlocked = await unlockStore(store, encryption)
+  return encryption === undefined ? unlocked : { ...unlocked, hashKey: HASH_KEY }
+}
+const HASH_KEY = new Uint8Array(32)
 
 /** Lives one life to its end. Never rejects because of the subject. */
 export async function live(subject: CrashSubject, room: LifeRoom): Promise<Life> {
@@ -82,20 +92,26 @@ export async function live(subject: CrashSubject, room: LifeRoom): Promise<Life>
           )
         isOpened = true
         durability = options.durability ?? 'disk'
-        runtime = await death.mortal(
-          openRuntime({
-            ...options,
-            store,
-            clock,
-            log: 'silent',
-            onEvent(event) {
-              if (death.isDead) return
-              onEvent(event)
-              options.onEvent?.(event)
-            },
-          }),
+        const { encryption } = options
+        if (encryption !== undefined) room.unlock([encryption.key, ...(encryption.previousKeys ?? [])])
+        const opened = await death.mortal(
+          unlock(store, encryption).then((unlocked) =>
+            openRuntime({
+              ...options,
+              store: unlocked,
+              encryption: undefined,
+              clock,
+              log: 'silent',
+              onEvent(event) {
+                if (death.isDead) return
+                onEvent(event)
+                options.onEvent?.(event)
+              },
+            }),
+          ),
         )
-        return runtime
+        runtime = opened
+        return opened
       },
       outside: createOutside({ death, pulse, clock, acknowledged: room.acknowledged, see }),
     })

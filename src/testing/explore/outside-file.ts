@@ -2,11 +2,12 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import type { SeenEvent } from './life.ts'
 import type { Seen } from './outside.ts'
 
-/** A line of the file that outlives a process: what was seen, what time it is, and how the life ended if it did not die. */
+/** A line of the file that outlives a process: what was seen, what time it is, the keys (in base64) that its store is opened with, and how the life ended if it did not die. */
 export type OutsideLine =
   | Seen
   | SeenEvent
   | { readonly type: 'time'; readonly now: number }
+  | { readonly type: 'unlocked'; readonly keys: readonly string[] }
   | { readonly type: 'end'; readonly end: 'resolved' | 'stuck' | 'late'; readonly writes: number }
   | { readonly type: 'end'; readonly end: 'rejected'; readonly writes: number; readonly message: string }
 

@@ -11,6 +11,7 @@ import { readRecords } from './records.ts'
 import { begin, type LivedLife, type Scenario, type ScenarioSettings } from './scenario.ts'
 import type { Schedule } from './schedule.ts'
 import { readDump } from './store-dump.ts'
+import { unlockReader } from './unlocked-reader.ts'
 
 /** Where processes live and leave their files. */
 export interface ProcessRoom {
@@ -102,12 +103,15 @@ async function toScenario(schedule: Schedule, left: readonly Left[]): Promise<Pr
   if (last === undefined) throw new Error('A program has at least one life')
   const { end, writes } = toEnd(last)
   const lives: LivedLife[] = []
+  const keys = toStoreKeys(left)
   for (const [index, { lines, child }] of left.entries()) {
-    const seen = lines.filter((line) => line.type !== 'time' && line.type !== 'end')
+    const seen = lines.filter((line) => line.type !== 'time' && line.type !== 'end' && line.type !== 'unlocked')
     // The store is as it was left by a death until the next life that came to begin.
     const next = left.slice(index + 1).find(({ task }) => existsSync(task.files.before))
     const records =
-      child.end !== 'died' || next === undefined ? undefined : await readRecords(readDump(next.task.files.before), 'steps')
+      child.end !== 'died' || next === undefined
+        ? undefined
+        : await readRecords(await unlockReader(readDump(next.task.files.before), keys), 'steps')
     lives.push({
       seen,
       left: records,
@@ -116,8 +120,16 @@ async function toScenario(schedule: Schedule, left: readonly Left[]): Promise<Pr
     })
   }
   const { after } = last.task.files
-  const records = existsSync(after) ? await readRecords(readDump(after), 'all') : { runs: new Map(), waiting: new Map() }
+  const records = existsSync(after)
+    ? await readRecords(await unlockReader(readDump(after), keys), 'all')
+    : { runs: new Map(), waiting: new Map() }
   return { schedule, lives, end, records, lastedMs: last.child.lastedMs }
+}
+
+/** Those that any life opened the store with, each once. */
+const toStoreKeys = (left: readonly Left[]): readonly Uint8Array[] => {
+  const all = left.flatMap(({ lines }) => lines.flatMap((line) => (line.type === 'unlocked' ? line.keys : [])))
+  return [...new Set(all)].map((key) => Buffer.from(key, 'base64'))
 }
 
 function toEnd({ task, child, lines }: Left): { readonly end: Scenario['end']; readonly writes: number } {

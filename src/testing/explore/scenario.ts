@@ -7,6 +7,7 @@ import { readRecords, type StoreRecords } from './records.ts'
 import { outlast } from './rest.ts'
 import type { Schedule } from './schedule.ts'
 import type { CrashSubject } from './subject.ts'
+import { unlockReader } from './unlocked-reader.ts'
 
 /** One life as it is judged. */
 export interface LivedLife {
@@ -56,6 +57,7 @@ async function playLives(subject: CrashSubject, schedule: Schedule, settings: Sc
   const time = { now: begin }
   const lives: LivedLife[] = []
   const acknowledged = new Set<string>()
+  const keys = new Set<Uint8Array>()
   for (;;) {
     const seen: (Seen | SeenEvent)[] = []
     Math.random = createRandom(settings.seed + lives.length)
@@ -70,16 +72,20 @@ async function playLives(subject: CrashSubject, schedule: Schedule, settings: Sc
       time,
       acknowledged,
       see: (one) => void seen.push(one),
+      unlock(used) {
+        for (const key of used) keys.add(key)
+      },
       fate,
       timeoutMs: settings.timeoutMs,
     })
     await outlast(before)
     if (end.type === 'died' && durability === 'disk') await image.cut()
+    const reader = await unlockReader(image.reader, keys)
     if (end.type !== 'died') {
       lives.push({ writes, endedAt: time.now, seen, left: undefined })
-      return { schedule, lives, end, records: await readRecords(image.reader, 'all') }
+      return { schedule, lives, end, records: await readRecords(reader, 'all') }
     }
-    lives.push({ writes, endedAt: time.now, seen, left: await readRecords(image.reader, 'steps') })
+    lives.push({ writes, endedAt: time.now, seen, left: await readRecords(reader, 'steps') })
     for (const name of acknowledged) if (settings.forget?.(name)) acknowledged.delete(name)
   }
 }

@@ -9,7 +9,7 @@ type Entries = readonly (readonly [key: string, value: Uint8Array])[]
 /** Writes all that a store holds into a file: whole, or not at all. */
 export async function writeDump(store: StoreReader, path: string): Promise<void> {
   const entries: [string, Uint8Array][] = []
-  for (const start of ['h/', 'r/', 'i/'])
+  for (const start of ['e/', 'h/', 'i/', 'k/', 'r/']) // with the keys of an encrypted one
     for await (const [key, value] of store.entries(rangeOf(start))) entries.push([key, value])
   writeFileSync(`${path}.tmp`, serialize(entries))
   renameSync(`${path}.tmp`, path)
