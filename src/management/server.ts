@@ -78,8 +78,11 @@ export function createRequestHandler(management: Management, { directory, closin
     }
     try {
       const method = (management[name] as Method).bind(management) // by the table, one with these arguments
-      if (methods[name] === 'value' || methods[name] === 'upload')
-        return await write({ kind: 'value', value: await method(...args) })
+      if (methods[name] === 'value' || methods[name] === 'upload') {
+        const value = await method(...args)
+        await finishRequest() // what ends the body comes after the last frame
+        return await write({ kind: 'value', value })
+      }
       const items = method(...toLiveArguments(name, args, gone.signal)) as AsyncIterable<unknown>
       for await (const value of items) {
         await write({ kind: 'item', value })

@@ -120,7 +120,12 @@ const rows: readonly Row[] = [
   { args: ['cancel', 'helper/c', '--reason', 'Enough.'], fields: changed, text: /^helper\/c cancelled\n$/ },
   { args: ['delete', 'helper/b', '--yes'], fields: ['id', 'deleted'], text: /^Deleted helper\/b\.\n$/ },
   { args: ['gc'], fields: ['runs', 'remains', 'damaged'], text: /^Removed nothing\. / },
-  { args: ['dashboard'], fields: ['url'], text: /^http:\/\/127\.0\.0\.1:\d+\/\S+\n/, goesOn: true },
+  {
+    args: ['dashboard'],
+    fields: ['url'],
+    text: /^(No other process has the store open: .*\n)?http:\/\/127\.0\.0\.1:\d+\/\S+\n/,
+    goesOn: true,
+  },
   { args: ['completion', 'bash'], text: /_perdure/ },
   { args: ['serve-script', 'SCRIPT'], text: /^http:\/\/127\.0\.0\.1:\d+/, goesOn: true, code: 1 },
   { args: ['help'], text: /^Usage: perdure / },

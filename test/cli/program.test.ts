@@ -159,7 +159,8 @@ describe('perdure', () => {
     const file = room.path('run.perdure')
     for (const args of [['stats'], ['gc'], ['export', 'report/1', '-o', file], ['import', file, '--id', 'report/copy']]) {
       const { code, out } = await onTerminal([...args, '--dir', dir])
-      assert.deepEqual([code, out === ''], [0, false])
+      assert.equal(code, 0, `${args[0]}: ${out}`)
+      assert.notEqual(out, '')
     }
     await run(['delete', 'report/copy', '--yes', '--dir', dir])
   })

@@ -204,6 +204,42 @@ describe('the socket of a store', () => {
     await other.close()
   })
 
+  test('answers an upload when all of it has come: who is cut off while it sends does not see the answer', async () => {
+    const directory = room.path()
+    const store = await openLevelStore(directory)
+    const other = await openRuntime({ store, log: 'silent' })
+    const flow = other.flow('sum', async (to: number, { step }) => step('add', () => to + 1))
+    await flow.run(1, { id: 'sum/1' })
+    const client = await connect(directory)
+    const file = Buffer.concat(await toArray(client.export('sum/1')))
+    const frames: Frame[] = [
+      { kind: 'value', value: [{ id: 'sum/copy' }] },
+      { kind: 'item', value: new Uint8Array(file) },
+      { kind: 'end' },
+    ]
+    const body = Buffer.concat(frames.map(encodeFrame))
+    const socket = openSocket(join(directory, 'perdure.sock'))
+    let said = ''
+    socket.on('data', (chunk) => {
+      said += chunk.toString('latin1')
+    })
+    socket.write(`POST /import HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body.byteLength.toString(16)}\r\n`)
+    socket.write(body)
+    const isThere = () =>
+      client.run('sum/copy').then(
+        () => true,
+        () => false,
+      )
+    while (!(await isThere()));
+    await client.info()
+    assert.ok(!said.includes('sum/copy'), said)
+    socket.write('\r\n0\r\n\r\n')
+    await once(socket, 'close')
+    assert.match(said, /sum\/copy/)
+    await client[Symbol.asyncDispose]()
+    await other.close()
+  })
+
   test('closes with clients that do not take what they asked for', async () => {
     const directory = room.path()
     const large = createMachine({ id: 'large', context: { text: 'x'.repeat(8 * 1024 ** 2) } })

@@ -16,6 +16,8 @@ const toText = (value: unknown): string => {
   return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
+const OTHER = 'other/other'
+
 /** Batches reach the disk in order: when a later turn is there, what came before it is. */
 async function whenDurable(runtime: Runtime): Promise<void> {
   const other = buildAgent({ name: 'other', systemPrompt: '', model: 'scripted' }, { model: scriptedModel(['pong']) })
@@ -30,6 +32,7 @@ async function live({ directory, world, policy, mode, moment }: DoubtAppOrder): 
 
   const isEffect = ({ kind }: { readonly kind: string }): boolean => kind === 'tool' || kind === 'step'
   function onEvent(event: RuntimeEvent): void {
+    if ('runId' in event && event.runId === OTHER) return
     if (event.type === 'checkpoint.finished' && event.kind === 'turn') {
       for (const { kind, resolution } of event.doubts ?? []) doubts.push([kind, resolution])
       modelCalls = { reused: event.reused.modelCalls, paid: event.spent.modelCalls }
