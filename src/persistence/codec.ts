@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { Packr, RESERVE_START_SPACE } from 'msgpackr/pack'
+import { z } from 'zod'
 import { PerdureError } from '../errors.ts'
 import { fromStorable, toStorable } from './storable.ts'
 
@@ -92,4 +93,17 @@ export function decodeRecord(key: string, bytes: Uint8Array): unknown {
   } catch (cause) {
     throw corrupt(key, 'holds what this version of perdure does not write', cause)
   }
+}
+
+/** What {@link encodeRecord} was given, if it is of that shape: a checksum says that it is what was written, not that this version wrote it. Errors: as {@link decodeRecord}. */
+export function decodeShaped(schema: z.ZodType, key: string, bytes: Uint8Array): unknown {
+  const value = decodeRecord(key, bytes)
+  assertShape(schema, key, value)
+  return value
+}
+
+/** Errors: `RUN_CORRUPT`. */
+export function assertShape(schema: z.ZodType, key: string, value: unknown): void {
+  const { success, error } = schema.safeParse(value)
+  if (!success) throw corrupt(key, `is not what it should be: ${z.prettifyError(error)}`, error)
 }

@@ -9,8 +9,9 @@
  *    it had, until the last pin of that run goes.
  * 4. The pins are in memory while a store is open: a run that writes a new base asks for them in the middle of a commit.
  */
+import { z } from 'zod'
 import { isPerdureError } from '../errors.ts'
-import { decodeRecord, encodeRecord } from './codec.ts'
+import { decodeShaped, encodeRecord } from './codec.ts'
 import { baseKey, deltaKey, deltaRange, headKey, keptRange, pinKey, pinRange, toDeltaSeq, toPin } from './keys.ts'
 import { type ChainEnd, parseHead } from './run-record.ts'
 import { decodeLink } from './snapshot-chain.ts'
@@ -220,11 +221,12 @@ interface StoredPin {
   readonly seq: number
   readonly isReleased: boolean
 }
+const PinSchema = z.looseObject({ base: z.number().optional(), seq: z.number(), isReleased: z.boolean() })
 
 /** One that is damaged can be told from the base that needs it: no run is lost by that. Errors: `STORE_FORMAT_NEWER`, those of `Store`. */
 async function readPin(store: Store, key: string, bytes: Uint8Array): Promise<StoredPin | undefined> {
   try {
-    return decodeRecord(key, bytes) as StoredPin // checksummed: written by `write`
+    return decodeShaped(PinSchema, key, bytes) as StoredPin // the schema names every field
   } catch (error) {
     if (!isPerdureError(error, 'RUN_CORRUPT')) throw error
   }

@@ -1,5 +1,6 @@
+import { z } from 'zod'
 import { isPerdureError, PerdureError } from '../errors.ts'
-import { decodeRecord, decodeStorable, encodeStorable, readChecksum } from './codec.ts'
+import { assertShape, decodeRecord, decodeStorable, encodeStorable, readChecksum } from './codec.ts'
 import type { Delta, NamedStep } from './delta.ts'
 import { baseKey, deltaKey, deltaRange, keptKey, stepKey } from './keys.ts'
 import { createPatcher } from './patch.ts'
@@ -60,8 +61,32 @@ export function readList(run: string, value: unknown, path: readonly string[], l
   return length === undefined ? list : list.slice(0, length)
 }
 
+/** What is in the patch shows when it is applied. */
+const LinkSchema = z.looseObject({
+  seq: z.number(),
+  after: z.number(),
+  delta: z.looseObject({
+    patch: z.array(z.unknown()).nullable(),
+    references: z.array(z.tuple([z.array(z.unknown()), z.array(z.unknown())])),
+    steps: z.array(z.tuple([z.array(z.unknown()), z.string(), z.array(z.string()), z.number()])).optional(),
+  }),
+  size: z.number().optional(),
+  taken: z
+    .looseObject({
+      run: z.string(),
+      end: z.looseObject({ seq: z.number(), checksum: z.number(), base: z.number().optional() }),
+      path: z.array(z.string()),
+      length: z.number().optional(),
+    })
+    .optional(),
+})
+
 /** Errors: whatever the bytes are, `RUN_CORRUPT` or `STORE_FORMAT_NEWER`. */
-export const decodeLink = (key: string, bytes: Uint8Array): Link => decodeStorable(key, bytes) as Link // checksummed: written by a snapshot's log
+export function decodeLink(key: string, bytes: Uint8Array): Link {
+  const link = decodeStorable(key, bytes)
+  assertShape(LinkSchema, key, link)
+  return link as Link // the schema names every field that it requires
+}
 
 /** A record of a chain that is being read. */
 interface ReadLink {

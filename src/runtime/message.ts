@@ -1,5 +1,6 @@
 import type { EventObject } from 'xstate'
-import { decodeRecord, encodeRecord } from '../persistence/codec.ts'
+import { z } from 'zod'
+import { decodeShaped, encodeRecord } from '../persistence/codec.ts'
 import { inboxKey } from '../persistence/keys.ts'
 import type { Operation } from '../persistence/store.ts'
 
@@ -18,5 +19,7 @@ export function toMessageOperation(to: string, number: string, message: Message)
   return { type: 'put', key, value: encodeRecord(key, message) }
 }
 
+const MessageSchema = z.looseObject({ from: z.string(), sentAt: z.number(), event: z.looseObject({ type: z.string() }) })
+
 /** Errors: `RUN_CORRUPT`. */
-export const readMessage = (key: string, bytes: Uint8Array): Message => decodeRecord(key, bytes) as Message // checksummed: written above
+export const readMessage = (key: string, bytes: Uint8Array): Message => decodeShaped(MessageSchema, key, bytes) as Message // the schema names every field
