@@ -55,6 +55,7 @@ export type PerdureErrorCode =
   | 'FLOW_ENDED'
   | 'STEP_NESTED'
   | 'VALUE_NOT_STORABLE'
+  | 'REDACTION_FAILED'
   | 'CRASH_FOUND'
   | 'REPLAY_DIVERGED'
   | 'REPLAY_UNSUPPORTED'

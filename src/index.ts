@@ -41,6 +41,7 @@ export type {
 } from './machines/conversation.ts'
 export type { Limits, ReachedLimit } from './machines/limits.ts'
 export type { OpenLevelStoreOptions } from './persistence/leveldb.ts'
+export type { Redact, TextPlace } from './persistence/redaction.ts'
 export type { RetentionPolicy } from './persistence/retention.ts'
 export type { DoubtResolution } from './persistence/run-record.ts'
 export type { KeyRange, Operation, Store } from './persistence/store.ts'

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { toMessage } from '../errors.ts'
+import type { ConnectOptions } from '../management/client.ts'
 import type { ReplayOptions } from '../replay/replay-run.ts'
 import type { MachineEntry } from '../runtime/machine-registry.ts'
 
@@ -10,6 +11,12 @@ export async function loadMachines(app: string): Promise<readonly MachineEntry[]
   if (!Array.isArray(machines))
     throw new TypeError(`Expected ${app} to export \`machines\`, an array as for \`openRuntime\`, got ${typeof machines}`)
   return machines
+}
+
+/** What a store is opened with that nobody has open: the `machines` of the module at `app`, and its `redact` if it exports one. */
+export async function loadApp(app: string): Promise<Pick<ConnectOptions, 'machines' | 'redact'>> {
+  const { redact } = await load(app)
+  return { machines: await loadMachines(app), redact: redact as ConnectOptions['redact'] } // checked by whoever takes it
 }
 
 /** The `agents` and `flows` that the module at `app` exports. */

@@ -3,7 +3,7 @@ import { isPerdureError, type PerdureErrorCode, toMessage } from '../errors.ts'
 import { type Connection, type ConnectOptions, connect } from '../management/client.ts'
 import { toFirstLine, toSafeJson } from '../observe/safe-text.ts'
 import type { Theme } from '../observe/theme.ts'
-import { loadMachines } from './app.ts'
+import { loadApp } from './app.ts'
 
 /** `0`: done. `1`: it could not be done, or what was looked for was found wrong. `2`: the question could not be answered: wrong usage, or no store. `130`: ended by Ctrl-C. */
 export type ExitCode = 0 | 1 | 2 | 130
@@ -58,8 +58,8 @@ const STAY_MS = 60_000
 export async function runCommand(name: string, options: StoreOptions, terminal: Terminal, body: CommandBody): Promise<ExitCode> {
   const stay = setInterval(() => {}, STAY_MS) // a store that is open here keeps no process that waits for it
   try {
-    const machines = options.app === undefined ? [] : await loadMachines(options.app)
-    const store = await connect(options.dir, { machines, create: options.create, encryption: readEncryption(process.env) })
+    const app = options.app === undefined ? {} : await loadApp(options.app)
+    const store = await connect(options.dir, { ...app, create: options.create, encryption: readEncryption(process.env) })
     try {
       return (await body(store)) ?? 0
     } catch (error) {

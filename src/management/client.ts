@@ -5,6 +5,7 @@ import { pipeline, Readable } from 'node:stream'
 import { setTimeout as wait } from 'node:timers/promises'
 import { isPerdureError, PerdureError } from '../errors.ts'
 import type { Encryption } from '../persistence/encrypted-store.ts'
+import type { Redact } from '../persistence/redaction.ts'
 import { assertStore } from '../runtime/existing-store.ts'
 import type { MachineEntry } from '../runtime/machine-registry.ts'
 import { toBegun } from './begun.ts'
@@ -20,6 +21,8 @@ export interface ConnectOptions {
   readonly create?: boolean | undefined
   /** With what it is encrypted, if no other process has it open. */
   readonly encryption?: Encryption | undefined
+  /** What is written instead of each text, if no other process has it open: as of `openRuntime`. */
+  readonly redact?: Redact | undefined
 }
 
 /** A connection to a store; or, if nobody had it open, the store itself. */
@@ -44,7 +47,7 @@ const RETRY_MS = 50
  */
 export async function connect(
   directory: string,
-  { machines = [], create = false, encryption }: ConnectOptions = {},
+  { machines = [], create = false, encryption, redact }: ConnectOptions = {},
 ): Promise<Connection> {
   if (typeof directory !== 'string' || directory === '')
     throw new TypeError(`Expected \`directory\` to be a non-empty string, got \`${String(directory)}\` (${typeof directory})`)
@@ -60,7 +63,7 @@ export async function connect(
       if (!isPerdureError(error, 'OWNER_GONE') && !isPerdureError(error, 'STORE_CLOSED')) throw error
     }
     try {
-      return await openHere(location, machines, encryption)
+      return await openHere(location, { machines, encryption, redact })
     } catch (error) {
       if (!isPerdureError(error, 'STORE_LOCKED') || performance.now() > deadline) throw error
     }
@@ -68,11 +71,7 @@ export async function connect(
   }
 }
 
-async function openHere(
-  directory: string,
-  machines: readonly MachineEntry[],
-  encryption: Encryption | undefined,
-): Promise<Connection> {
+async function openHere(directory: string, { machines = [], encryption, redact }: ConnectOptions): Promise<Connection> {
   const [{ openLevelStore }, { unlockStore }, { openRuntime }, { createManagement }] = await Promise.all([
     import('../persistence/leveldb.ts'),
     import('../persistence/encrypted-store.ts'),
@@ -80,7 +79,7 @@ async function openHere(
     import('./local.ts'),
   ])
   const store = await unlockStore(await openLevelStore(directory), encryption)
-  const runtime = await openRuntime({ store, machines, autoResume: false, log: 'silent' })
+  const runtime = await openRuntime({ store, machines, redact, autoResume: false, log: 'silent' })
   const closing = new AbortController()
   const management = createManagement({
     runtime,

@@ -1,4 +1,5 @@
 import type { RecordedValues } from './recorded-values.ts'
+import type { RedactText } from './redaction.ts'
 import { isPlainArray, isPlainObject, type Path, type Substitute, toNotStorable, toStorable } from './storable.ts'
 
 /**
@@ -63,10 +64,10 @@ const isSamePath = (a: Path, b: Path): boolean => a.length === b.length && begin
 const toStoredPath = (path: Path): StoredPath => path.map((part) => toStorable(part))
 
 /**
- * What turns `previous` into `next`. `previous` must not have been mutated since. `recorded`: values that can be read where they are said to stand.
- * Errors: `VALUE_NOT_STORABLE`.
+ * What turns `previous` into `next`. `previous` must not have been mutated since. `recorded`: values that can be read where they are said to stand. `redact`: what is written of
+ * texts. Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`.
  */
-export function createDelta(previous: unknown, next: unknown, recorded?: RecordedValues): Delta {
+export function createDelta(previous: unknown, next: unknown, recorded?: RecordedValues, redact?: RedactText): Delta {
   const references: Reference[] = []
   const steps: NamedStep[] = []
   const candidates = findCandidates(next)
@@ -90,7 +91,7 @@ export function createDelta(previous: unknown, next: unknown, recorded?: Recorde
     path.pop()
     return result
   }
-  const set = (value: unknown): Patch => ['set', toStorable(value, path, substitute)]
+  const set = (value: unknown): Patch => ['set', toStorable(value, path, substitute, redact)]
 
   const compare = (before: unknown, after: unknown): Patch | undefined => {
     if (Object.is(before, after)) return undefined
@@ -115,7 +116,8 @@ export function createDelta(previous: unknown, next: unknown, recorded?: Recorde
     }
     if (cut === 0 && changed.length === 0 && before.length === after.length) return undefined
     const appended: unknown[] = []
-    for (let index = common; index < after.length; index++) appended.push(toStorable(after[index], [...path, index], substitute))
+    for (let index = common; index < after.length; index++)
+      appended.push(toStorable(after[index], [...path, index], substitute, redact))
     return ['array', cut === 0 ? [0, 0] : [same, cut], changed, after.length, appended]
   }
 

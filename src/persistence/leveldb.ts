@@ -5,6 +5,7 @@ import { createLevelStore, type LevelDatabase } from './level-store.ts'
 import type { Store } from './store.ts'
 import {
   beginCreation,
+  closeToOthers,
   createDirectory,
   type DirectoryKind,
   endCreation,
@@ -83,6 +84,7 @@ async function openStoreDatabase(
     const { epoch } = await enterFormat(database, { directory, isNew, lastOwner })
     if (isNew) await endCreation(realPath)
     const owner = await writeOwner(realPath, epoch)
+    await closeToOthers(realPath)
     check()
     return { database, owner }
   } catch (error) {

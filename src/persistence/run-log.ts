@@ -4,6 +4,7 @@ import type { CommitOptions, Committer, Participant } from './commit.ts'
 import { assertRunId, endedKey, headKey, keptKey, rangeOf, stepKey, stepRange, toRunId, toStep, wakeKey } from './keys.ts'
 import { loadPins, pinsOf } from './pins.ts'
 import { addRecorded, isNameable, type RecordedValue } from './recorded-values.ts'
+import { isOursInHead, isOursInSnapshot, isOursInStep, type Redact, type RedactText, toRedactText } from './redaction.ts'
 import { type Head, parseHead, parseStep, type StepRecord } from './run-record.ts'
 import { createSnapshotLog, loadSnapshotLog, type SnapshotLog } from './snapshots.ts'
 import { toStorable } from './storable.ts'
@@ -63,6 +64,8 @@ export interface Room {
   readonly store: Store
   readonly committer: Committer
   readonly now: () => number
+  /** What is written of the texts in payloads. Default: all of them, as they are. */
+  readonly redact?: Redact | undefined
 }
 
 /** A change of a step that may not be on disk yet; without `record` it is removed. */
@@ -71,10 +74,26 @@ interface Change {
   readonly record: StepRecord | undefined
 }
 
-/** Errors: `VALUE_NOT_STORABLE`. */
-const toStorableFixed = ({ id, kind, name, data }: Head): object => toStorable({ id, kind, name, data }) as object // an object's is one
+/** Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`. */
+const toStorableFixed = ({ id, kind, name, data }: Head, redact: RedactText | undefined): object => ({
+  ...(toStorable({ id, kind, name }) as object), // an object's is one
+  data: toStorable(data, ['data'], undefined, redact),
+})
 
-function createLog({ store, committer, now }: Room, opened: Head, created?: SnapshotLog): RunLog {
+/** What of a step comes from outside, or goes there. The rest is Perdure's own. */
+const payloads: ReadonlySet<string> = new Set(['data', 'noted', 'value', 'error'] satisfies (keyof StepRecord)[])
+
+/** Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`. */
+function encodeStep(key: string, run: string, record: StepRecord, redact: Redact | undefined): Uint8Array {
+  if (redact === undefined) return encodeRecord(key, record)
+  const redactText = toRedactText(redact, run, isOursInStep(record.kind))
+  const storable: Record<string, unknown> = {}
+  for (const [field, value] of Object.entries(record))
+    storable[field] = toStorable(value, [field], undefined, payloads.has(field) ? redactText : undefined)
+  return encodeStorable(key, storable)
+}
+
+function createLog({ store, committer, now, redact }: Room, opened: Head, created?: SnapshotLog): RunLog {
   let head = opened
   let snapshots = created
   let loading: Promise<SnapshotLog> | undefined
@@ -99,7 +118,8 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   const overlays = new Set<Map<string, Change>>()
 
   /** What of the head seldom changes, as it is written. */
-  let fixed = toStorableFixed(opened)
+  const redactHead = toRedactText(redact, opened.id, isOursInHead)
+  let fixed = toStorableFixed(opened, redactHead)
   const toStorableHead = (next: Head): object => {
     const { status, createdAt, updatedAt, snapshot, steps } = next
     const storable: Record<string, unknown> = { ...fixed, status, createdAt, updatedAt, snapshot, steps }
@@ -111,7 +131,7 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   const change = (step: string, record: StepRecord | undefined): void => {
     const key = stepKey(head.id, step)
     const operation: Operation =
-      record === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeRecord(key, record) }
+      record === undefined ? { type: 'del', key } : { type: 'put', key, value: encodeStep(key, head.id, record, redact) }
     const before = find(step)
     // The stored snapshot may name it.
     if (before !== undefined && isNameable(before)) {
@@ -127,19 +147,21 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   const pending = (step: string): Change | undefined => changed.get(step) ?? cut.get(step)
   const find = (step: string): StepRecord | undefined => memory.get(step) ?? pending(step)?.record
 
+  const redactSnapshot = toRedactText(redact, opened.id, isOursInSnapshot)
   const writeSnapshot = (): readonly Operation[] => {
     if (snapshots === undefined) return []
     if (read === undefined && !isOutdated) return []
     const recorded = new Map<unknown, RecordedValue>()
     for (const [step, { operation, record }] of changed)
       if (record !== undefined && operation.type === 'put') addRecorded(recorded, step, record, operation.value)
-    const operations = snapshots.write(read === undefined ? snapshots.value : read(), recorded, isOutdated)
+    const next = read === undefined ? snapshots.value : read()
+    const operations = snapshots.write(next, { recorded, anew: isOutdated, redact: redactSnapshot })
     isOutdated = false
     return operations
   }
 
   const keepReplaced = (): readonly Operation[] => {
-    const kept = pins.isPinned(head.id) ? [...replaced].map(([step, record]) => toKept(head.id, step, record)) : []
+    const kept = pins.isPinned(head.id) ? [...replaced].map(([step, record]) => toKept(head.id, step, record, redact)) : []
     replaced.clear()
     return kept
   }
@@ -189,7 +211,7 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
     },
     update(difference) {
       const next = { ...head, ...difference }
-      if ('data' in difference) fixed = toStorableFixed(next)
+      if ('data' in difference) fixed = toStorableFixed(next, redactHead)
       head = next
     },
     stage(operation) {
@@ -272,8 +294,8 @@ function createLog({ store, committer, now }: Room, opened: Head, created?: Snap
   return log
 }
 
-function toKept(run: string, step: string, record: StepRecord): Operation {
-  const value = encodeRecord(stepKey(run, step), record)
+function toKept(run: string, step: string, record: StepRecord, redact: Redact | undefined): Operation {
+  const value = encodeStep(stepKey(run, step), run, record, redact)
   return { type: 'put', key: keptKey(run, step, readChecksum(value)), value }
 }
 

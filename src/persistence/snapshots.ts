@@ -4,6 +4,7 @@ import { baseKey, deltaKey } from './keys.ts'
 import { createPatcher } from './patch.ts'
 import { loadPins, type Pin, type Pins } from './pins.ts'
 import type { RecordedValues } from './recorded-values.ts'
+import type { RedactText } from './redaction.ts'
 import type { ChainEnd } from './run-record.ts'
 import { type ChainSize, type Link, NO_CHAIN, readChain, type Taken, toBroken, toSkeleton } from './snapshot-chain.ts'
 import { toStorable } from './storable.ts'
@@ -34,10 +35,17 @@ export interface SnapshotLog {
   readonly value: unknown
   readonly end: ChainEnd
   /**
-   * What brings the stored snapshot to `next`; none when nothing changed. `recorded`: what is written in the same batch, and stays as it is. `anew`: a step that was
-   * recorded before does not stay as it is, so that from now on none of them is named. Errors: `VALUE_NOT_STORABLE`.
+   * What brings the stored snapshot to `next`; none when nothing changed. Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`.
    */
-  write(next: unknown, recorded?: RecordedValues, anew?: boolean): readonly Operation[]
+  write(next: unknown, how?: HowToWrite): readonly Operation[]
+}
+
+interface HowToWrite {
+  /** What is written in the same batch, and stays as it is. */
+  readonly recorded?: RecordedValues
+  /** A step that was recorded before does not stay as it is, so that from now on none of them is named. */
+  readonly anew?: boolean
+  readonly redact?: RedactText | undefined
 }
 
 const isTooLong = ({ bytes, snapshotBytes }: ChainSize): boolean => bytes > Math.max(2 * snapshotBytes, SMALL_BYTES)
@@ -55,8 +63,8 @@ function createLog(run: string, pins: Pins | undefined, state: LogState, taken?:
   const isInline = (): boolean => size.bytes === 0
 
   /** Whether `next` was, or needed not be, kept in the head. */
-  const writeInline = (next: unknown): boolean => {
-    const inline = packStorable([toStorable(next)])
+  const writeInline = (next: unknown, redact: RedactText | undefined): boolean => {
+    const inline = packStorable([toStorable(next, [], undefined, redact)])
     if (inline.byteLength > INLINE_BYTES) return false
     if (end.inline === undefined || !isSame(end.inline, inline)) end = { seq: end.seq + 1, checksum: 0, inline }
     first = end.seq + 1 // there is no record up to here
@@ -70,9 +78,9 @@ function createLog(run: string, pins: Pins | undefined, state: LogState, taken?:
   }
 
   /** A base; among the deltas, if others need the records before it. */
-  const toBase = (seq: number, next: unknown): readonly [key: string, bytes: Uint8Array] => {
+  const toBase = (seq: number, next: unknown, redact: RedactText | undefined): readonly [key: string, bytes: Uint8Array] => {
     const key = pins?.isPinned(run) === true ? deltaKey(run, seq) : baseKey(run)
-    const link: Link = { seq, after: 0, delta: createDelta(undefined, next) }
+    const link: Link = { seq, after: 0, delta: createDelta(undefined, next, undefined, redact) }
     return [key, encodeStorable(key, link)]
   }
 
@@ -94,20 +102,20 @@ function createLog(run: string, pins: Pins | undefined, state: LogState, taken?:
     return [put(key, bytes, seq, seq)]
   }
 
-  const writeNext = (next: unknown, recorded: RecordedValues | undefined, anew: boolean): readonly Operation[] => {
+  const writeNext = (next: unknown, { recorded, anew = false, redact }: HowToWrite): readonly Operation[] => {
     const seq = toNextSeq(end, run, pins)
-    if (isInline() && taken !== undefined) return writeTaken(seq, createDelta(value, next), taken)
-    if (anew) return writeBase(seq, toBase(seq, next))
-    const delta = createDelta(value, next, recorded)
+    if (isInline() && taken !== undefined) return writeTaken(seq, createDelta(value, next, undefined, redact), taken)
+    if (anew) return writeBase(seq, toBase(seq, next, redact))
+    const delta = createDelta(value, next, recorded, redact)
     if (delta.patch === null) return []
-    if (isInline()) return writeBase(seq, toBase(seq, next))
+    if (isInline()) return writeBase(seq, toBase(seq, next, redact))
     const key = deltaKey(run, seq)
     const format = delta.steps === undefined ? 1 : 2
     let link: Link = { seq, after: end.checksum, delta }
     let bytes = encodeStorable(key, link, format)
     const grown = { ...size, bytes: size.bytes + bytes.byteLength + toNamedBytes(delta, recorded) }
     if (isTooLong(grown) && grown.bytes >= MEASURE_GROWTH * size.measuredAt) {
-      const base = toBase(seq, next)
+      const base = toBase(seq, next, redact)
       const measured = { bytes: grown.bytes, snapshotBytes: base[1].byteLength, measuredAt: grown.bytes }
       if (isTooLong(measured)) return writeBase(seq, base)
       size = measured
@@ -124,9 +132,9 @@ function createLog(run: string, pins: Pins | undefined, state: LogState, taken?:
     get end() {
       return end
     },
-    write(next, recorded, anew = false) {
-      if (isInline() && taken === undefined && writeInline(next)) return []
-      const operations = writeNext(next, recorded, anew)
+    write(next, how = {}) {
+      if (isInline() && taken === undefined && writeInline(next, how.redact)) return []
+      const operations = writeNext(next, how)
       value = next
       return operations
     },

@@ -1,5 +1,6 @@
 import { types } from 'node:util'
 import { PerdureError } from '../errors.ts'
+import type { RedactText } from './redaction.ts'
 import { fromStoredBytes, type StoredBytes, toStoredBytes } from './stored-bytes.ts'
 import { fromStoredError, type StoredError, toStoredError } from './stored-error.ts'
 
@@ -92,12 +93,15 @@ function isActorRef(value: object): value is ActorRefLike {
 const isExact = (text: string): boolean => text.isWellFormed() && text.charCodeAt(0) !== 0xfeff
 const needsWrapping = (key: string): boolean => key === TAG || key === '__proto__' || !isExact(key)
 const tagged = (kind: string, data: unknown): unknown => ({ [TAG]: [kind, data] })
+/** A text, or a key: those are never redacted, for another key would be another place. */
+const writeText = (text: string): unknown =>
+  isExact(text) ? text : tagged('utf16', new Uint8Array(Buffer.from(text, 'utf16le')))
 
 /**
- * A copy of `value` that msgpack keeps exactly. `at` is where the value stands, for the message. Errors: `VALUE_NOT_STORABLE`
- * with the path.
+ * A copy of `value` that msgpack keeps exactly. `at` is where the value stands, for the message. `redact`: what is written of the texts in it; keys of objects and Maps are
+ * kept as they are. Errors: `VALUE_NOT_STORABLE` with the path, `REDACTION_FAILED`.
  */
-export function toStorable(value: unknown, at: Path = [], substitute?: Substitute): unknown {
+export function toStorable(value: unknown, at: Path = [], substitute?: Substitute, redact?: RedactText): unknown {
   const path = [...at]
   const ancestors: object[] = []
   /** Above 0 inside of a wrapper: a reference is found again by its path, and a path cannot lead through a wrapper. */
@@ -106,7 +110,7 @@ export function toStorable(value: unknown, at: Path = [], substitute?: Substitut
   const walk = (item: unknown): unknown => {
     switch (typeof item) {
       case 'string':
-        return isExact(item) ? item : tagged('utf16', new Uint8Array(Buffer.from(item, 'utf16le')))
+        return writeText(redact === undefined ? item : redact(item, path))
       case 'number':
         return Object.is(item, -0) ? tagged('-0', null) : item
       case 'function':
@@ -156,20 +160,20 @@ export function toStorable(value: unknown, at: Path = [], substitute?: Substitut
     if (prototype === Object.prototype) return writeObject(item, 'object')
     if (prototype === Array.prototype) return writeArray(item as readonly unknown[]) // by its prototype
     if (prototype === null) return writeObject(item, 'null')
-    if (item instanceof Error) return wrap('error', () => toStoredError(item, walkChild))
+    if (item instanceof Error) return wrap('error', () => toStoredError(item, walkChild, writeText))
     const bytes = toStoredBytes(item)
     if (bytes !== undefined) return bytes.name === 'Uint8Array' ? bytes.bytes : tagged('bytes', bytes)
     const extra = Reflect.ownKeys(item).find((key) => !(item instanceof RegExp && key === 'lastIndex'))
     const known = prototype === Date.prototype || prototype === RegExp.prototype || prototype === Map.prototype
     if (!known && prototype !== Set.prototype) throw toNotStorable(`an instance of ${toClassName(item)}`, path)
     if (extra !== undefined) throw toNotStorable(`a ${toClassName(item)} with the property ${String(extra)}`, path)
-    if (item instanceof RegExp) return tagged('regexp', [walk(item.source), item.flags, item.lastIndex])
+    if (item instanceof RegExp) return tagged('regexp', [writeText(item.source), item.flags, item.lastIndex])
     if (item instanceof Map) return wrap('map', () => Array.from(item, writeEntry))
     return item instanceof Set ? wrap('set', () => Array.from(item, walkChild)) : item
   }
 
   const writeEntry = ([key, item]: readonly [unknown, unknown], index: number): readonly [unknown, unknown] => [
-    walkChild(key, index),
+    typeof key === 'string' ? writeText(key) : walkChild(key, index),
     walkChild(item, typeof key === 'object' ? index : String(key)),
   ]
 
@@ -177,7 +181,7 @@ export function toStorable(value: unknown, at: Path = [], substitute?: Substitut
     if (Object.getOwnPropertySymbols(item).length > 0) throw toNotStorable('an object with symbol keys', path)
     const keys = Object.keys(item)
     if (kind === 'null' || keys.some(needsWrapping))
-      return wrap(kind, () => keys.map((key) => [walk(key), walkChild(read(item, key), key)]))
+      return wrap(kind, () => keys.map((key) => [writeText(key), walkChild(read(item, key), key)]))
     const copy: Record<string, unknown> = {}
     for (const key of keys) copy[key] = walkChild(read(item, key), key)
     return copy

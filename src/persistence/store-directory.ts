@@ -1,4 +1,4 @@
-import { access, constants, mkdir, open, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, constants, mkdir, open, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { PerdureError } from '../errors.ts'
 import { ownerFileName } from './store-owner.ts'
@@ -45,8 +45,9 @@ export async function inspectDirectory(realPath: string): Promise<DirectoryKind>
   return names.some((name) => name === ownerFileName || /^MANIFEST-\d+$/.test(name)) ? 'damaged' : 'foreign'
 }
 
-/** Marks an empty directory as one in which a store is being created. */
+/** Marks an empty directory as one in which a store is being created. Nobody but its owner reads it from now on, if that is this user. */
 export async function beginCreation(realPath: string): Promise<void> {
+  await chmod(realPath, 0o700).catch(() => {})
   await writeFile(join(realPath, creatingFileName), '', { mode: 0o600 })
 }
 
@@ -54,6 +55,16 @@ export async function beginCreation(realPath: string): Promise<void> {
 export async function endCreation(realPath: string): Promise<void> {
   await rm(join(realPath, creatingFileName), { force: true })
   await syncDirectory(realPath)
+}
+
+/**
+ * Closes the files of a store to others, for whoever moves them out of their folder: LevelDB makes them as the umask says. A folder that was opened to others on purpose is left
+ * as it is, with its files; so are files that LevelDB makes later, until the next opening.
+ */
+export async function closeToOthers(realPath: string): Promise<void> {
+  if (process.platform === 'win32' || ((await stat(realPath)).mode & 0o077) !== 0) return
+  for (const entry of await readdir(realPath, { withFileTypes: true }))
+    if (entry.isFile()) await chmod(join(realPath, entry.name), 0o600).catch(() => {}) // LevelDB may have removed it
 }
 
 /** The error for a directory that is not ours. */

@@ -44,9 +44,13 @@ export function toNearestError(error: Error, message: string): Error {
 
 const toPrototype = (value: object): object | null => Object.getPrototypeOf(value) as object | null // typed as any
 
-/** `write` makes the storable form of a property's value. */
-export function toStoredError(error: Error, write: (value: unknown, key: string) => unknown): StoredError {
-  const entry = (key: string): readonly [unknown, unknown] => [write(key, key), write(Reflect.get(error, key), key)]
+/** `write` makes the storable form of a property's value, `writeKey` that of its name. */
+export function toStoredError(
+  error: Error,
+  write: (value: unknown, key: string) => unknown,
+  writeKey: (key: string) => unknown,
+): StoredError {
+  const entry = (key: string): readonly [unknown, unknown] => [writeKey(key), write(Reflect.get(error, key), key)]
   const own = Object.keys(error)
   // A DOMException has its message from its prototype.
   const isThere = (key: string): boolean => Object.hasOwn(error, key) || (key === 'message' && error.message !== '')

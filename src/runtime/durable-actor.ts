@@ -141,7 +141,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
     ...(hashKey === undefined ? {} : { hash: (text) => toHash(text, hashKey) }),
     nameStep: (step: AnyActorRef) => `${toPath(step).join('/')}#${++steps}`,
     sendToRun(runId, event) {
-      log.stage(toMessageOperation(runId, services.nextMessage(), { from: log.id, sentAt: services.now(), event }))
+      log.stage(toMessageOperation(services, runId, { from: log.id, sentAt: services.now(), event }))
       recipients.add(runId)
       commit()
     },

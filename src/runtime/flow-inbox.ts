@@ -39,9 +39,9 @@ export interface FlowInbox extends Mailbox {
 /** Whether a flow takes no more events. */
 const isOver = ({ status }: Head): boolean => status === 'completed' || status === 'cancelled'
 
-type Room = Pick<Services, 'store' | 'committer' | 'now' | 'nextMessage' | 'emit'>
+type Room = Pick<Services, 'store' | 'committer' | 'redact' | 'now' | 'nextMessage' | 'emit'>
 
-export function createFlowInboxes({ store, committer, now, nextMessage, emit }: Room): FlowInboxes {
+export function createFlowInboxes({ store, committer, redact, now, nextMessage, emit }: Room): FlowInboxes {
   /** Taking events and ending: in the order in which they were asked for, so that nothing is acknowledged after the end. */
   const inTurn = createInTurn()
   const open = new Map<string, Mailbox>()
@@ -51,7 +51,7 @@ export function createFlowInboxes({ store, committer, now, nextMessage, emit }: 
   const writingIds = new Map<string, Promise<void>>()
 
   const write = (runId: string, event: EventObject, eventId: string | undefined): Promise<void> => {
-    const operations = [toMessageOperation(runId, nextMessage(), { from: '', sentAt: now(), event })]
+    const operations = [toMessageOperation({ redact, nextMessage }, runId, { from: '', sentAt: now(), event })]
     if (eventId !== undefined) {
       const key = eventKey(runId, eventId)
       operations.push({ type: 'put', key, value: encodeRecord(key, now()) })

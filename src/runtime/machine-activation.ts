@@ -8,7 +8,7 @@ import { tell } from './listener.ts'
 import { type MachineHead, readMachineHead } from './machine-head.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
-import { toEnded } from './run-errors.ts'
+import { isUnwritable, toEnded } from './run-errors.ts'
 import type { Services } from './services.ts'
 import { countSpend, NO_SPEND } from './spend.ts'
 import type { Watchers } from './watchers.ts'
@@ -81,7 +81,7 @@ export function createMachineActivation(
   }
   /** Why it is not what the run is any more. Another may take what it did not; unless the store takes nothing. */
   const toReplaced = (): unknown => {
-    if (state === 'stopped' || (state === 'broken' && isPerdureError(failure, 'VALUE_NOT_STORABLE'))) return gone
+    if (state === 'stopped' || (state === 'broken' && isUnwritable(failure))) return gone
     return state === 'broken' ? failure : undefined
   }
   const refuse = (error: unknown): never => {

@@ -16,7 +16,7 @@ import { park, prepareRun } from './machine-resumption.ts'
 import { readMessage } from './message.ts'
 import { toRecordedError } from './recorded-error.ts'
 import { restoreActor } from './restore.ts'
-import { assertMachine, isOver, toEnded, toNotFound } from './run-errors.ts'
+import { assertMachine, isOver, isUnwritable, toEnded, toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
 import { toAborted } from './turn.ts'
 import type { Watchers } from './watchers.ts'
@@ -141,7 +141,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
         if (isPerdureError(failure) && !failure.code.startsWith('STORE_')) fail(id, failure)
         else watchers.fail(failure)
       }
-      if (!isPerdureError(error, 'VALUE_NOT_STORABLE')) report(error)
+      if (!isUnwritable(error)) report(error)
       else (fromOutside ? activate(id) : recordFailure(id, error)).catch(report)
     },
   }

@@ -1,7 +1,9 @@
 import type { EventObject } from 'xstate'
 import { z } from 'zod'
-import { decodeShaped, encodeRecord } from '../persistence/codec.ts'
+import { decodeShaped, encodeStorable } from '../persistence/codec.ts'
 import { inboxKey } from '../persistence/keys.ts'
+import { isOursInMessage, type Redact, toRedactText } from '../persistence/redaction.ts'
+import { toStorable } from '../persistence/storable.ts'
 import type { Operation } from '../persistence/store.ts'
 
 /** A message that one run sent to another: a record in the inbox of the one that gets it, until it took it. */
@@ -13,10 +15,17 @@ export interface Message {
   readonly event: EventObject
 }
 
-/** `number` is above those of all messages before. Errors: `VALUE_NOT_STORABLE`, `RUN_ID_INVALID`. */
-export function toMessageOperation(to: string, number: string, message: Message): Operation {
-  const key = inboxKey(to, number)
-  return { type: 'put', key, value: encodeRecord(key, message) }
+interface MessageRoom {
+  readonly redact?: Redact | undefined
+  /** A number above those of all messages before. */
+  readonly nextMessage: () => string
+}
+
+/** Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`, `RUN_ID_INVALID`. */
+export function toMessageOperation({ redact, nextMessage }: MessageRoom, to: string, message: Message): Operation {
+  const key = inboxKey(to, nextMessage())
+  const event = toStorable(message.event, ['event'], undefined, toRedactText(redact, to, isOursInMessage))
+  return { type: 'put', key, value: encodeStorable(key, { ...message, event }) }
 }
 
 const MessageSchema = z.looseObject({ from: z.string(), sentAt: z.number(), event: z.looseObject({ type: z.string() }) })

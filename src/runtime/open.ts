@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path'
 import type { Endpoint } from '../management/endpoint.ts'
 import { isLogFormat, type LogFormat } from '../observe/log-format.ts'
 import type { Encryption } from '../persistence/encrypted-store.ts'
+import type { Redact } from '../persistence/redaction.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import { type Clock, systemClock } from './clock.ts'
@@ -53,6 +54,12 @@ export interface RuntimeSettings {
    * not. Errors: `ENCRYPTION_KEY_REQUIRED`, `ENCRYPTION_KEY_WRONG`, `STORE_NOT_ENCRYPTED`: nothing was changed. See docs/privacy.md for what it covers.
    */
   readonly encryption?: Encryption | undefined
+  /**
+   * What is written, and logged, instead of each text that came from outside or goes there: prompts, answers, arguments, results, events, contexts, errors. The process that has the run in memory goes on
+   * with the text as it is; what is read again, after a restart or when the run was dropped from memory, is what was written. Not for keys of objects, numbers and bytes. One that throws, or does not
+   * return a text, is a `REDACTION_FAILED` of what was to be written. See docs/privacy.md. Default: texts are written as they are.
+   */
+  readonly redact?: Redact | undefined
   /** Where time comes from. Default: the system's. */
   readonly clock?: Clock | undefined
   /** Gives up waiting for the store to open. */
@@ -99,6 +106,8 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
   assertCount('resumeConcurrency', resumeConcurrency, 1)
   assertCount('passivate.afterMs', afterMs, 0)
   assertCount('passivate.maxIdle', maxIdle, 0)
+  if (options.redact !== undefined && typeof options.redact !== 'function')
+    throw new TypeError(`Expected \`redact\` to be a function, got ${typeof options.redact}`)
   const format = options.log ?? toDefaultFormat(process.env.PERDURE_LOG)
   if (!isLogFormat(format))
     throw new TypeError(`Expected \`log\` to be 'pretty', 'json' or 'silent', got \`${String(format)}\` (${typeof format})`)
@@ -120,6 +129,7 @@ export async function openRuntime(options: RuntimeOptions): Promise<Runtime> {
     endpoint = await serve(store, { clock, machines, flows, runtime: served.promise })
     const runtime = createRuntime({
       store,
+      redact: options.redact,
       durability,
       clock,
       machines,

@@ -10,6 +10,10 @@ export function assertMachine({ id, kind, name }: Head): void {
   })
 }
 
+/** Whether what a run made of something cannot be recorded; the store itself is sound. */
+export const isUnwritable = (error: unknown): boolean =>
+  isPerdureError(error, 'VALUE_NOT_STORABLE') || isPerdureError(error, 'REDACTION_FAILED')
+
 export function toNotFound(run: string): PerdureError {
   return new PerdureError(
     'RUN_NOT_FOUND',

@@ -7,6 +7,7 @@ import type { Endpoint } from '../management/endpoint.ts'
 import type { Reporter } from '../observe/reporter.ts'
 import { createCommitter } from '../persistence/commit.ts'
 import { assertRunId } from '../persistence/keys.ts'
+import type { Redact } from '../persistence/redaction.ts'
 import type { RetentionPolicy } from '../persistence/retention.ts'
 import type { Store } from '../persistence/store.ts'
 import type { Agent } from './agent.ts'
@@ -31,6 +32,7 @@ import { createMachines, type StartOptions } from './machines.ts'
 import { createOtherRuns } from './other-runs.ts'
 import { listPending, type Pending, type PendingFilter } from './pending.ts'
 import { createQuestions } from './questions.ts'
+import { toRedactedEvent } from './redacted-event.ts'
 import type { Run } from './run.ts'
 import { createRunFiles } from './run-files.ts'
 import { listRuns, type RunFilter, type RunInfo } from './run-list.ts'
@@ -102,6 +104,7 @@ export interface Runtime extends AsyncDisposable {
 /** What {@link createRuntime} puts together. */
 export interface RuntimeParts {
   readonly store: Store
+  readonly redact?: Redact | undefined
   readonly durability: 'disk' | 'process'
   readonly clock: Clock
   readonly machines: readonly MachineEntry[]
@@ -119,14 +122,15 @@ export interface RuntimeParts {
   readonly onEvent: EventListener | undefined
 }
 
-export function createRuntime({ store, durability, clock, reporter, onEvent, ...parts }: RuntimeParts): Runtime {
+export function createRuntime({ store, redact, durability, clock, reporter, onEvent, ...parts }: RuntimeParts): Runtime {
   const registry = createMachineRegistry(parts.machines)
   const inspection = createInspection()
   if (parts.inspect !== undefined) inspection.observe(parts.inspect)
   const timers = createTimerQueue(clock)
   const now = (): number => clock.now()
   let messages = 0
-  const listeners = new Set<EventListener>(onEvent === undefined ? [reporter] : [reporter, onEvent])
+  const log: EventListener = redact === undefined ? reporter : (event) => reporter(toRedactedEvent(event, redact))
+  const listeners = new Set<EventListener>(onEvent === undefined ? [log] : [log, onEvent])
   const closing = new AbortController()
   const scopes = new AsyncLocalStorage<FlowScope>()
   const { flows = new Set(), endpoint } = parts
@@ -137,6 +141,7 @@ export function createRuntime({ store, durability, clock, reporter, onEvent, ...
   const services: Services = {
     store,
     committer: createCommitter(store, { sync: durability === 'disk' }),
+    redact,
     effects: createEffects(),
     questions: createQuestions({
       services: () => services,

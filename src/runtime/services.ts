@@ -1,5 +1,6 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import type { Committer } from '../persistence/commit.ts'
+import type { Redact } from '../persistence/redaction.ts'
 import type { Store } from '../persistence/store.ts'
 import type { ChildAgents } from './child-agent.ts'
 import type { Claims } from './claims.ts'
@@ -17,6 +18,8 @@ import type { TimerQueue } from './timer-queue.ts'
 export interface Services {
   readonly store: Store
   readonly committer: Committer
+  /** What is written of the texts in payloads. */
+  readonly redact?: Redact | undefined
   readonly effects: Effects
   /** What waits for a person. */
   readonly questions: Questions

@@ -86,7 +86,8 @@ export async function executeStep<T>(
     doubted,
     runId: log.id,
     get directory() {
-      return services.files?.directoryOf(log.id, key)
+      // What a command writes into its files goes through nobody's hands.
+      return services.redact === undefined ? services.files?.directoryOf(log.id, key) : undefined
     },
     progress: (value) => {
       if (!signal.aborted) tellProgress(services, observer, call(), value)

@@ -97,7 +97,9 @@ describe('an exported run', () => {
     const store = await openLevelStore(directory)
     await importRun({ store, claim }, piecesOf(bytesOf('door/ajar')))
     const event = { type: 'close' }
-    await store.write([toMessageOperation('door/ajar', '0000000000000000.x', { from: 'door/other', sentAt: 1, event })])
+    await store.write([
+      toMessageOperation({ nextMessage: () => '0000000000000000.x' }, 'door/ajar', { from: 'door/other', sentAt: 1, event }),
+    ])
     await store.close()
     const first = await openCrew(directory)
     const dormant = await toArray(first.runs())
@@ -247,7 +249,7 @@ describe('an exported run', () => {
     const here = await openLevelStore(await room.copy())
     const event = { type: 'close' }
     for (const number of ['0000000000000007.1', '0000000000000007.2'])
-      await here.write([toMessageOperation('door/ajar', number, { from: number, sentAt: 1, event })])
+      await here.write([toMessageOperation({ nextMessage: () => number }, 'door/ajar', { from: number, sentAt: 1, event })])
     const there = await openMemoryStore()
     await importRun({ store: there, claim }, piecesOf(await toExport(here, 'door/ajar')))
     assert.deepEqual(

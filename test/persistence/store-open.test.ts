@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { access, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { Level } from 'level'
@@ -69,6 +69,35 @@ describe('opening a directory', () => {
     assert.deepEqual([format, epoch], [1, 1])
     assert.ok(createdAt !== undefined && Math.abs(Date.now() - createdAt) < 3_600_000)
     assert.ok(!(await readdir(directory)).includes('CREATING'))
+  })
+
+  it('closes the folder that it makes a store of, and the files in it, to other users', {
+    skip: process.platform === 'win32',
+  }, async () => {
+    const directory = room.path()
+    await mkdir(directory)
+    await chmod(directory, 0o755)
+    const before = process.umask(0o022)
+    try {
+      const store = await openLevelStore(directory)
+      const modes = await Promise.all(
+        (await readdir(directory)).map(async (name) => [name, (await stat(join(directory, name))).mode & 0o777]),
+      )
+      assert.deepEqual(
+        modes.filter(([, mode]) => mode !== 0o600),
+        [],
+      )
+      assert.ok(modes.length > 4)
+      assert.equal((await stat(directory)).mode & 0o777, 0o700)
+      await store.close()
+      await chmod(directory, 0o750) // opened on purpose
+      await chmod(join(directory, 'LOCK'), 0o640)
+      await (await openLevelStore(directory)).close()
+      assert.equal((await stat(directory)).mode & 0o777, 0o750)
+      assert.equal((await stat(join(directory, 'LOCK'))).mode & 0o777, 0o640)
+    } finally {
+      process.umask(before)
+    }
   })
 
   it('begins an epoch each time and keeps the time of creation', async () => {
