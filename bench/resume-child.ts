@@ -2,6 +2,7 @@
 import { type Model, openRuntime } from 'perdure'
 import { asked, buildBenchAgent, promptOf, stubModel } from './turn.ts'
 
+const importedAt = performance.now() // since the process began
 const [task, directory = '', count = ''] = process.argv.slice(2)
 const turns = Number(count)
 
@@ -21,10 +22,11 @@ if (task === 'fill') {
   for (let turn = 1; turn <= turns; turn++) await session.run(promptOf(turn), { id: `turn-${turn}` })
 } else {
   const runtime = await openRuntime({ directory, log: 'silent' })
+  const openedAt = performance.now()
   await runtime
     .durable(buildBenchAgent())
     .session('one')
     .run(promptOf(turns), { id: `turn-${turns}` })
-  console.log(JSON.stringify(asked))
+  console.log(JSON.stringify({ ...asked, importedAt, openedAt, doneAt: performance.now() }))
   await runtime.close()
 }

@@ -2,6 +2,7 @@
 import { Level } from 'level'
 import { promptOf, stubText } from './turn-text.ts'
 
+const importedAt = performance.now() // since the process began
 const [task, directory = '', count = ''] = process.argv.slice(2)
 const turns = Number(count)
 const synced: object = { sync: true } // an option of classic-level, unknown to the abstract type
@@ -18,6 +19,6 @@ if (task === 'fill') {
   const messages: object[] = []
   for await (const message of database.values({ gte: 'log/', lt: 'log0' })) messages.push(message)
   await database.put(keyOf(messages.length), { role: 'assistant', content: stubText() }, synced)
-  console.log(JSON.stringify({ messages: messages.length }))
+  console.log(JSON.stringify({ messages: messages.length, importedAt, doneAt: performance.now() }))
   await database.close()
 }

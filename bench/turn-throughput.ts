@@ -1,6 +1,6 @@
 import { openLevelStore, openRuntime } from 'perdure'
 import type { Measure } from './bench.ts'
-import { absolute, median, relative } from './figure.ts'
+import { absolute, median, relative, toText } from './figure.ts'
 import { type Conversation, openHandWritten, startPlain } from './hand-written.ts'
 import { asked, buildBenchAgent, promptOf } from './turn.ts'
 import { watchWrites } from './watched-store.ts'
@@ -36,14 +36,21 @@ export const measureThroughput: Measure = async ({ rounds, folder }) => {
   }
 
   const perSecond: Record<keyof typeof subjects, number[]> = { plain: [], durable: [], handWritten: [] }
+  /** Milliseconds of a processor that a turn takes, by all threads. */
+  const processor: Record<keyof typeof subjects, number[]> = { plain: [], durable: [], handWritten: [] }
+  const writing: number[] = []
   const syncsPerCall: number[] = []
   for (let round = 0; round <= rounds; round++) {
     const isCounted = round > 0 // the first compiles
     for (const name of ['plain', 'durable', 'handWritten'] as const) {
-      const before = { syncs: watched.syncs(), calls: asked.models + asked.tools }
+      const before = { syncs: watched.syncs(), calls: asked.models + asked.tools, writingMs: watched.writingMs() }
+      const usage = process.cpuUsage()
       const speed = await measure(subjects[name], done + 1)
       if (!isCounted) continue
       perSecond[name].push(speed)
+      const { user, system } = process.cpuUsage(usage)
+      processor[name].push((user + system) / 1_000 / (RUNS * TURNS))
+      if (name === 'durable') writing.push((watched.writingMs() - before.writingMs) / ((RUNS * TURNS * 1_000) / speed))
       if (name === 'durable') syncsPerCall.push((watched.syncs() - before.syncs) / (asked.models + asked.tools - before.calls))
     }
     done += TURNS
@@ -53,10 +60,14 @@ export const measureThroughput: Measure = async ({ rounds, folder }) => {
 
   const ratioTo = (name: 'plain' | 'handWritten'): number =>
     median(perSecond.durable.map((speed, round) => speed / (perSecond[name][round] ?? Number.NaN)))
+  const bounds =
+    `It is the processor, not the disk: a turn takes ${toText(median(processor.durable))} ms of one, in plain XState ${toText(median(processor.plain))} ms, in the hand-written store ${toText(median(processor.handWritten))} ms. ` +
+    `Writes were under way for ${Math.round(100 * median(writing))} % of the time; a commit holds the changes of all runs that have any.`
   const figure = (name: 'plain' | 'handWritten', text: string, what: string, atLeast: number) => ({
     ...relative(text, median(perSecond.durable), 'turns/s', { value: median(perSecond[name]), name: what }, { atLeast }),
     ratio: ratioTo(name),
     ok: ratioTo(name) >= atLeast,
+    bounds,
   })
   return [
     figure(
