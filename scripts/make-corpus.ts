@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { isPerdureError, openRuntime, type Runtime, type RuntimeOptions } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createCorpusAgent, createCorpusFlows } from '../test/support/corpus-agents.ts'
 import { createInFlightAgents, createWaitingFlow } from '../test/support/corpus-in-flight.ts'
 import { type CorpusCode, corpusTime, createCorpusMachines, createParked } from '../test/support/corpus-machines.ts'
@@ -23,7 +23,7 @@ const until = async (holds: () => unknown): Promise<void> => {
 }
 const work = await mkdtemp(join(tmpdir(), 'perdure-corpus-'))
 const open = (name: string, machines: RuntimeOptions['machines'], autoResume = true): Promise<Runtime> =>
-  openRuntime({ directory: join(work, name), machines, autoResume, clock: createTestClock({ now: corpusTime }), log: 'silent' })
+  openRuntime({ directory: join(work, name), machines, autoResume, clock: testClock({ now: corpusTime }), log: 'silent' })
 
 async function writeMachines(): Promise<void> {
   const machines = createCorpusMachines(code)

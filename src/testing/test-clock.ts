@@ -35,14 +35,14 @@ interface Timeout {
  *
  * @example
  * ```ts
- * const clock = createTestClock()
+ * const clock = testClock()
  * await using runtime = await openRuntime({ directory, machines: [order], clock })
  * const run = await runtime.start(order, { id: 'order-1', input })
  * await clock.advance(30 * 24 * 3_600_000)
  * await run.waitFor('expired')
  * ```
  */
-export function createTestClock({ now: start = Date.UTC(2030, 0, 1) }: TestClockOptions = {}): TestClock {
+export function testClock({ now: start = Date.UTC(2030, 0, 1) }: TestClockOptions = {}): TestClock {
   const timeouts = new Set<Timeout>()
   let time = assertNumber('now', start, -Infinity)
   let passedMs = 0

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { isPerdureError, type RuntimeEvent } from 'perdure'
-import { createTestClock, type TestClock } from 'perdure/testing'
+import { type TestClock, testClock } from 'perdure/testing'
 import type { AgentContext } from '../../src/machines/agent.ts'
 import { openLevelStore } from '../../src/persistence/leveldb.ts'
 import { loadHead } from '../../src/persistence/run-log.ts'
@@ -54,7 +54,7 @@ for (const version of versions) {
     const openMachines = async (directory: string, autoResume = true) => {
       const code: CorpusCode = { hang: false, said: [] }
       const machines = createCorpusMachines(code)
-      const clock = createTestClock({ now: corpusTime + DAY })
+      const clock = testClock({ now: corpusTime + DAY })
       const registered = [...Object.values(machines), createParked('1'), createParked('2')]
       const runtime = await room.open(directory, registered, { clock, autoResume })
       return { ...code, machines, clock, runtime }
@@ -174,7 +174,7 @@ for (const version of versions) {
     const openAgents = async (directory: string) => {
       const code: CorpusCode = { hang: false, said: [] }
       const agent = createCorpusAgent(code)
-      const clock = createTestClock({ now: corpusTime + DAY })
+      const clock = testClock({ now: corpusTime + DAY })
       const runtime = await room.open(directory, [agent.machine], { clock, autoResume: false })
       return { ...code, agent, clock, runtime, ...createCorpusFlows(runtime, agent, code) }
     }

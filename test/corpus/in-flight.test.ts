@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Pending } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createInFlightAgents, createWaitingFlow } from '../support/corpus-in-flight.ts'
 import { type CorpusCode, corpusTime, DAY } from '../support/corpus-machines.ts'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
@@ -29,7 +29,7 @@ for (const version of versions) {
       await cp(join(corpus, version, 'in-flight'), directory, { recursive: true })
       const code: CorpusCode = { hang: false, said: [] }
       const { clerk, miser, boss } = createInFlightAgents(code)
-      const clock = createTestClock({ now: corpusTime + 1 })
+      const clock = testClock({ now: corpusTime + 1 })
       const machines = [clerk.machine, miser.machine, boss.machine]
       const runtime = await room.open(directory, machines, { clock, autoResume: false })
       const output = async (id: string): Promise<string> => (await runtime.get<typeof clerk.machine>(id).done()).output

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { PerdureError } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createActor, fromPromise } from 'xstate'
 import type { LimitInput, ModelInput, ToolInput } from '../../src/machines/agent.ts'
 import {
@@ -193,7 +193,7 @@ describe('time that passes', () => {
     actors: { model: hang, limit: hang } as never, // they are never done
   })
   const start = (events: readonly object[]) => {
-    const clock = createTestClock()
+    const clock = testClock()
     // XState's clock wants numbers and objects alike.
     const actor = createActor(timed, { input: {}, clock: clock as never }).start()
     for (const event of events) actor.send(event as never)

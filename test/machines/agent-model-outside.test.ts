@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type Agent, buildAgent, isPerdureError, type Model, type ModelAnswer, type Pending, tool } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { assign, type SnapshotFrom, setup } from 'xstate'
 import { createTestModel } from 'xstate/graph'
 import { z } from 'zod'
@@ -157,7 +157,7 @@ const toAnswer = (content: string, text?: string): ModelAnswer => ({
 /** A durable agent, of which the model and the tool do as they are told. */
 async function createScene() {
   const image = await createImage()
-  const clock = createTestClock()
+  const clock = testClock()
   let request: PromiseWithResolvers<ModelAnswer> | undefined
   let execution: PromiseWithResolvers<string> | undefined
   const executed: string[] = []

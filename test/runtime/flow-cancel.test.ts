@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type FlowContext, isPerdureError } from 'perdure'
-import { createTestClock, scriptedModel } from 'perdure/testing'
+import { scriptedModel, testClock } from 'perdure/testing'
 import { z } from 'zod'
 import { callNote, createRuntimeRoom, noteTool, type RuntimeRoom, testAgent, toOutline } from '../support/runtime-room.ts'
 
@@ -23,7 +23,7 @@ describe('a flow that is cancelled', () => {
   test('ends its turns, steps, sleeps, waits and questions, and is asked for again in vain until it begins anew', async () => {
     const directory = room.room.path()
     const begin = async (isFirst: boolean) => {
-      const runtime = await room.open(directory, { clock: createTestClock() })
+      const runtime = await room.open(directory, { clock: testClock() })
       const streaming = Promise.withResolvers<AbortSignal>()
       const stepping = Promise.withResolvers<AbortSignal>()
       const agent = runtime.durable(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Clock, type FlowContext, isPerdureError } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createRuntimeRoom, type RecordedRuntime, type RuntimeRoom, toOutline, toStory } from '../support/runtime-room.ts'
 
 const SECOND = 1000
@@ -66,7 +66,7 @@ describe('a sleep', () => {
     }
 
   test('waits as long as it says', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const start = clock.now()
     const times: number[] = []
     const sleepy = async ({ sleep, sleepUntil }: FlowContext) => {
@@ -94,7 +94,7 @@ describe('a sleep', () => {
   })
 
   test('of no time, or until a time that has passed, is over without the clock', async () => {
-    const clock: Clock = { ...createTestClock(), setTimeout: () => assert.fail('there is nothing to wait for') }
+    const clock: Clock = { ...testClock(), setTimeout: () => assert.fail('there is nothing to wait for') }
     const { error, outline } = await live(room.room.path(), clock, async ({ sleep, sleepUntil }) => {
       await sleep(0)
       await sleepUntil(clock.now())
@@ -107,7 +107,7 @@ describe('a sleep', () => {
 
   test('keeps its deadline over restarts, and a finished one is over at once', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const start = clock.now()
     let endedAt: number | undefined
     const sleepy = async ({ sleep, sleepUntil }: FlowContext) => {
@@ -144,7 +144,7 @@ describe('a sleep', () => {
 
   test('that is overdue after a restart is over at once', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const sleepy = async ({ sleep, step }: FlowContext) => {
       await sleep(400 * DAY)
       return step('then', () => 'done')
@@ -158,7 +158,7 @@ describe('a sleep', () => {
   })
 
   test('lasts for 400 days, and no timeout of the clock overflows', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const start = clock.now()
     let longestMs = 0
     const measured: Clock = {
@@ -187,7 +187,7 @@ describe('a sleep', () => {
 
   test('is not lengthened by a clock that goes back, in one process or between two', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     let isOver = false
     const sleepy = async ({ sleep }: FlowContext) => {
       await sleep(10 * MINUTE)
@@ -213,7 +213,7 @@ describe('a sleep', () => {
   })
 
   test('ends within a minute when the clock is put forwards beyond it', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const { error } = await live(
       room.room.path(),
       clock,
@@ -229,7 +229,7 @@ describe('a sleep', () => {
 
   test('until a time asks what time it is: after a restart with a clock that was put back it waits for its time', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const until = clock.now() + 10 * MINUTE
     let endedAt: number | undefined
     const sleepy = async ({ sleepUntil }: FlowContext) => {
@@ -247,7 +247,7 @@ describe('a sleep', () => {
 
   test('of another duration starts over when it has not ended; what comes after one that has is not touched', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     let count = 0
     const sleepy =
       (first: number, second: number) =>
@@ -283,7 +283,7 @@ describe('a sleep', () => {
 
   test('that becomes one until a time is another', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const start = clock.now()
     await live(directory, clock, ({ sleep }) => sleep(start + DAY), dieIn('sleep'))
     await live(directory, clock, ({ sleepUntil }) => sleepUntil(start + DAY), dieIn('sleep'))
@@ -294,7 +294,7 @@ describe('a sleep', () => {
 
   test('after a checkpoint that executes again is slept again', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const sleepy =
       (fails: boolean) =>
       async ({ sleep }: FlowContext) => {
@@ -318,7 +318,7 @@ describe('a sleep', () => {
   })
 
   test('is ended by the signal of its run, leaves no timer behind, and its deadline is kept', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const runtime = await room.open(undefined, { clock })
     const flow = runtime.flow('flow', async (_input: undefined, { sleep }) => {
       await Promise.all([sleep(MINUTE), sleep(2 * MINUTE)])
@@ -343,7 +343,7 @@ describe('a sleep', () => {
   })
 
   test('that its run did not wait for ends with it', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const runtime = await room.open(undefined, { clock })
     const end = Promise.withResolvers<unknown>()
     const flow = runtime.flow('flow', async (_input: undefined, { sleep, step }) => {
@@ -358,7 +358,7 @@ describe('a sleep', () => {
   })
 
   test('is none of a step, which may have its name', async () => {
-    const runtime = await room.open(undefined, { clock: createTestClock() })
+    const runtime = await room.open(undefined, { clock: testClock() })
     const flow = runtime.flow('flow', async (_input: undefined, { sleep, sleepUntil, step }) => {
       const codes: unknown[] = []
       const note = (error: unknown): void => void codes.push(isPerdureError(error) && error.code)
@@ -374,7 +374,7 @@ describe('a sleep', () => {
   })
 
   test('refuses what is no duration and no time', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const text = '5' as unknown as number // what a caller without types may pass
     for (const fn of [
       ({ sleep }: FlowContext) => sleep(-1),
@@ -394,7 +394,7 @@ describe('a sleep', () => {
 
   test('lets its run end when it ends: that time is recorded, and taken back when the run is begun again', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const start = clock.now()
     const ends = async (runtime: RecordedRuntime): Promise<[string, number | undefined][]> => {
       const all: [string, number | undefined][] = []

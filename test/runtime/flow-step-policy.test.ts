@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type FlowContext, isPerdureError, type StepOptions } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createRuntimeRoom, type RecordedRuntime, type RuntimeRoom } from '../support/runtime-room.ts'
 
 describe('a step in doubt', () => {
@@ -106,7 +106,7 @@ describe('a step that fails', () => {
 
   test('is tried again after a wait that grows and outlives the process, as often as it may', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const attempts: string[] = []
     const begin = async () => {
       const runtime = await room.open(directory, { clock })
@@ -145,7 +145,7 @@ describe('a step that fails', () => {
   })
 
   test('has a time limit: its signal aborts, and it fails', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const runtime = await room.open(undefined, { clock })
     const running = Promise.withResolvers<void>()
     const flow = runtime.flow('flow', (_input: undefined, { step }: FlowContext) =>

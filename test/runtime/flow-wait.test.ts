@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Clock, type FlowContext, isPerdureError, sendToRun } from 'perdure'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createMachine } from 'xstate'
 import { z } from 'zod'
 import { createHookedStore } from '../support/hooked-store.ts'
@@ -30,7 +30,7 @@ describe('a flow that waits for events', () => {
   }
 
   /** Starts a flow as run `run`. */
-  const start = async <T>(directory: string, fn: (flow: FlowContext) => Promise<T>, clock: Clock = createTestClock()) => {
+  const start = async <T>(directory: string, fn: (flow: FlowContext) => Promise<T>, clock: Clock = testClock()) => {
     const runtime = await room.open(directory, { clock })
     const flow = runtime.flow('flow', (_input: undefined, context) => fn(context))
     const result = flow.run(undefined, { id: 'run' }).catch((error: unknown) => error)
@@ -127,7 +127,7 @@ describe('a flow that waits for events', () => {
 
   test('gives up at its deadline, which outlives the process', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const fn = async ({ waitFor }: FlowContext) => waitFor('go', { timeoutMs: 10 * MINUTE }).catch(toCode)
     const first = await start(directory, fn, clock)
     await begun(first.runtime, 'go')
@@ -150,7 +150,7 @@ describe('a flow that waits for events', () => {
       [15, 'WAIT_TIMEOUT'],
     ] as const) {
       const directory = room.room.path()
-      const clock = createTestClock()
+      const clock = testClock()
       const fn = async ({ waitFor }: FlowContext) => waitFor('go', { timeoutMs: 10 * MINUTE }).then(({ type }) => type, toCode)
       const first = await start(directory, fn, clock)
       await begun(first.runtime, 'go')

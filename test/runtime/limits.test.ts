@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Agent, isPerdureError, type Profile, type Runtime } from 'perdure'
-import { createTestClock, type ScriptedAnswer, scriptedModel, type TestClock } from 'perdure/testing'
+import { type ScriptedAnswer, scriptedModel, type TestClock, testClock } from 'perdure/testing'
 import { createMachineRoom, type MachineRoom, rejectsWith } from '../support/machine-room.ts'
 import { readPending } from '../support/pending-list.ts'
 import { eventually } from '../support/processes.ts'
@@ -50,14 +50,14 @@ describe('the limits of a run', () => {
     const profile = scope === 'turn' ? { limits: { wallTimeMs: 60_000 } } : { runLimits: { wallTimeMs: 60_000 } }
 
     test(`of time for the ${scope} keep their end over a restart, and not a moment less is left`, async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       const first = hanging(profile)
       const { runtime, directory } = await begin(first, undefined, clock)
       await first.asked
       await clock.advance(20_000)
       await runtime.close()
 
-      const later = createTestClock({ now: clock.now() + 30_000 })
+      const later = testClock({ now: clock.now() + 30_000 })
       const second = hanging(profile)
       const again = await begin(second, directory, later)
       await second.asked
@@ -70,13 +70,13 @@ describe('the limits of a run', () => {
     })
 
     test(`of time for the ${scope} end while no process runs, and nothing is asked after that`, async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       const first = hanging(profile)
       const { runtime, directory } = await begin(first, undefined, clock)
       await first.asked
       await runtime.close()
       const second = noting(profile)
-      const again = await begin(second, directory, createTestClock({ now: clock.now() + 3_600_000 }))
+      const again = await begin(second, directory, testClock({ now: clock.now() + 3_600_000 }))
       await reached(again.run.done(), 'wallTimeMs', scope)
       assert.equal(second.notes.length, 0)
       await again.runtime.close()
@@ -85,7 +85,7 @@ describe('the limits of a run', () => {
 
   test('of time that is up may be extended after a restart, by as much again', async () => {
     const profile = { limits: { wallTimeMs: 60_000 }, onLimit: 'ask' } as const
-    const clock = createTestClock()
+    const clock = testClock()
     const first = hanging(profile)
     const { runtime, directory } = await begin(first, undefined, clock)
     await first.asked
@@ -94,7 +94,7 @@ describe('the limits of a run', () => {
     assert.equal(name, 'wallTimeMs')
     await runtime.close()
 
-    const later = createTestClock({ now: clock.now() + 3_600_000 })
+    const later = testClock({ now: clock.now() + 3_600_000 })
     const second = hanging(profile)
     const again = await begin(second, directory, later)
     await again.run.answer(id, { extend: { wallTimeMs: 30_000 } })

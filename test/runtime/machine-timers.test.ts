@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { Run } from 'perdure'
-import { createTestClock, type TestClock } from 'perdure/testing'
+import { type TestClock, testClock } from 'perdure/testing'
 import { type AnyEventObject, type AnyStateMachine, assign, cancel, createMachine, raise, sendTo, setup } from 'xstate'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
 
@@ -51,7 +51,7 @@ type Sleeper = ReturnType<typeof createSleeper>
 /** A store with one run, which was sent `events`, and its clock; nobody has it open. */
 async function prepare(delay: number, ...events: readonly Parameters<ReturnType<typeof createRun>>[0][]) {
   const directory = room.directory()
-  const clock = createTestClock({ now: START })
+  const clock = testClock({ now: START })
   const machine = createSleeper(delay)
   const runtime = await room.open(directory, [machine], { clock })
   const run = await runtime.start(machine, { id: 'x' })
@@ -234,7 +234,7 @@ const firedOfChild = async (run: Run): Promise<readonly string[]> =>
 
 describe('a delay of a machine', () => {
   /** Its run in a new process each time: `between` is what happens while none is there. */
-  const createLife = (toMachine: () => AnyStateMachine, clock: TestClock = createTestClock()) => {
+  const createLife = (toMachine: () => AnyStateMachine, clock: TestClock = testClock()) => {
     const directory = room.directory()
     return {
       clock,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { setup } from 'xstate'
 import { createMachineRoom, type MachineRoom } from '../support/machine-room.ts'
 
@@ -14,7 +14,7 @@ const START = Date.UTC(2026, 0, 1)
 
 test('ended runs are removed by policy: the oldest first, never a live one', async () => {
   const directory = room.directory()
-  const clock = createTestClock({ now: START })
+  const clock = testClock({ now: START })
   const machine = setup({}).createMachine({
     id: 'short',
     initial: 'a',
@@ -40,7 +40,7 @@ test('ended runs are removed by policy: the oldest first, never a live one', asy
 
 test('flows are ended runs too; what is no policy is refused', async () => {
   const directory = room.directory()
-  const clock = createTestClock({ now: START })
+  const clock = testClock({ now: START })
   await assert.rejects(room.open(directory, [], { retention: { maxRuns: -1 } }), TypeError)
   await assert.rejects(room.open(directory, [], { retention: { maxDays: 1 } as never }), TypeError)
   const runtime = await room.open(directory, [], { clock, retention: { maxAgeMs: 3_600_000 } })

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { isSuspension, type Runtime, type RuntimeSettings, type ToolContext, type ToolDefinition, tool } from 'perdure'
-import { createTestClock, scriptedModel } from 'perdure/testing'
+import { scriptedModel, testClock } from 'perdure/testing'
 import { z } from 'zod'
 import { createMachineRoom, type MachineRoom, rejectsWith } from '../support/machine-room.ts'
 import { eventually } from '../support/processes.ts'
@@ -48,7 +48,7 @@ describe('a step', () => {
     const retry = { maxAttempts: 3, delayMs: 10_000 }
 
     test('makes its third attempt when it is due, in a process that did not make the second', async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       const seen: Attempt[] = []
       const fail = ({ key, attempt }: ToolContext) => {
         seen.push({ key, attempt, at: clock.now() })
@@ -91,7 +91,7 @@ describe('a step', () => {
     })
 
     test('tells the model of the last failure, and makes no fourth attempt', async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       let attempts = 0
       const { runtime, output } = await begin(
         agentOf(
@@ -110,7 +110,7 @@ describe('a step', () => {
     })
 
     test('is executed at once after a restart that came after it was due', async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       const first = await begin(
         agentOf(
           () => {
@@ -134,7 +134,7 @@ describe('a step', () => {
     })
 
     test('waits no longer when its run is cancelled', async () => {
-      const clock = createTestClock()
+      const clock = testClock()
       let attempts = 0
       const { runtime, run } = await begin(
         agentOf(
@@ -157,7 +157,7 @@ describe('a step', () => {
   })
 
   test('that takes too long is aborted, and the model is told', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const started = Promise.withResolvers<AbortSignal>()
     const { runtime, output } = await begin(
       agentOf(
@@ -181,7 +181,7 @@ describe('a step', () => {
   })
 
   test('that takes too long and does not listen is given up, a few seconds later', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const started = Promise.withResolvers<void>()
     const { runtime, output } = await begin(
       agentOf(

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
-import { createTestClock, type TestClock } from 'perdure/testing'
+import { type TestClock, testClock } from 'perdure/testing'
 import type { Clock } from '../../src/runtime/clock.ts'
 import { createTimerQueue, type TimerHandle, type TimerQueue } from '../../src/runtime/timer-queue.ts'
 
@@ -14,7 +14,7 @@ const DAY = 24 * HOUR
 
 /** A queue on a clock at 0, and what fired with the time that had passed by then. */
 function createScene() {
-  const clock = createTestClock({ now: 0 })
+  const clock = testClock({ now: 0 })
   const queue = createTimerQueue(clock)
   const fired: [string, number][] = []
   let passedMs = 0
@@ -84,7 +84,7 @@ describe('a queue of timers', () => {
 
   test('waits for 400 days and never asks the clock for more than a minute', async () => {
     let longestMs = 0
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     const measured: Clock = {
       ...clock,
       now: clock.now,
@@ -206,7 +206,7 @@ describe('a queue of timers', () => {
   })
 
   test('timeouts that come late do not add up', async () => {
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     const queue = createTimerQueue({ ...clock, now: clock.now, setTimeout: (fn, ms) => clock.setTimeout(fn, ms + 20) })
     const fired = Promise.withResolvers<number>()
     queue.set(HOUR, () => fired.resolve(clock.now()))
@@ -307,7 +307,7 @@ describe('a queue of timers', () => {
   })
 
   test('a deadline whose clock was refused does not fire later', async () => {
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     let isBroken = false
     const queue = createTimerQueue({ ...clock, now: () => (isBroken ? Number.NaN : clock.now()) })
     isBroken = true
@@ -352,7 +352,7 @@ interface Model {
 
 /** A list of timers beside the queue, of which nothing is known but that it must fire each of them. */
 class Scene {
-  readonly clock: TestClock = createTestClock({ now: 1_000_000 })
+  readonly clock: TestClock = testClock({ now: 1_000_000 })
   readonly queue: TimerQueue = createTimerQueue(this.clock)
   readonly pending = new Set<Model>()
   readonly sets: Model[] = []

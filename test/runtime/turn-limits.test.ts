@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { type Profile, tool } from 'perdure'
-import { createTestClock, type ScriptedAnswer, scriptedModel } from 'perdure/testing'
+import { type ScriptedAnswer, scriptedModel, testClock } from 'perdure/testing'
 import { z } from 'zod'
 import { readPending } from '../support/pending-list.ts'
 import { eventually } from '../support/processes.ts'
@@ -91,7 +91,7 @@ describe('the limits of a turn', () => {
 
   test('of time pass also while no process runs', async () => {
     const directory = room.room.path()
-    const clock = createTestClock()
+    const clock = testClock()
     const hung = Promise.withResolvers<void>()
     const agent = (hangs: boolean) =>
       testAgent(
@@ -108,14 +108,14 @@ describe('the limits of a turn', () => {
     await hung.promise
     await first.close()
 
-    const later = createTestClock({ now: clock.now() + 120_000 })
+    const later = testClock({ now: clock.now() + 120_000 })
     const second = await room.open(directory, { clock: later })
     await assert.rejects(second.durable(agent(false)).session('s').run('go'), { code: 'LIMIT_REACHED' })
     await second.close()
   })
 
   test('of time end a tool that hangs', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const runtime = await room.open(room.room.path(), { clock })
     const begun = Promise.withResolvers<AbortSignal>()
     const hang = tool({

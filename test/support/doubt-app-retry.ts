@@ -4,7 +4,7 @@
  */
 import { appendFileSync, readFileSync, writeSync } from 'node:fs'
 import { buildAgent, openRuntime, tool } from 'perdure'
-import { createTestClock, scriptedModel } from 'perdure/testing'
+import { scriptedModel, testClock } from 'perdure/testing'
 import { z } from 'zod'
 
 export interface RetryAppOrder {
@@ -15,7 +15,7 @@ export interface RetryAppOrder {
 }
 
 const { directory, effects, now } = JSON.parse(process.env.ORDER ?? '') as RetryAppOrder // written by the test
-const clock = createTestClock(now === undefined ? {} : { now })
+const clock = testClock(now === undefined ? {} : { now })
 const countAttempts = () => readFileSync(effects, 'utf8').trim().split('\n').length
 
 const work = tool({

@@ -32,7 +32,7 @@ const surface = {
   'perdure/observe': ['createLedger', 'createReporter'],
   'perdure/replay': ['diffRuns', 'formatDiff', 'readExport', 'readRecording', 'replayRun'],
   'perdure/testing': [
-    'createTestClock',
+    'testClock',
     'createTestModel',
     'expectReplay',
     'exploreCrashes',

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { createTestClock } from 'perdure/testing'
+import { testClock } from 'perdure/testing'
 import { createActor, createMachine } from 'xstate'
 
 describe('a test clock', () => {
   it('stands still until it is moved', () => {
-    const clock = createTestClock({ now: 5 })
+    const clock = testClock({ now: 5 })
     assert.deepEqual([clock.now(), clock.now(), clock.pending], [5, 5, 0])
-    assert.equal(createTestClock().now(), Date.UTC(2030, 0, 1))
+    assert.equal(testClock().now(), Date.UTC(2030, 0, 1))
   })
 
   it('calls timeouts in order, each at its own time, equal ones as they were set', async () => {
-    const clock = createTestClock({ now: 1000 })
+    const clock = testClock({ now: 1000 })
     const calls: [string, number][] = []
     for (const [name, ms] of [
       ['late', 300],
@@ -30,7 +30,7 @@ describe('a test clock', () => {
   })
 
   it('calls what was set on the way, also after promises, and not what was cleared', async () => {
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     const times: number[] = []
     const wait = (ms: number) => new Promise<void>((resolve) => void clock.setTimeout(resolve, ms))
     const cleared = clock.setTimeout(() => assert.fail('it was cleared'), 15)
@@ -49,7 +49,7 @@ describe('a test clock', () => {
   })
 
   it('lets no time pass when it is put forwards or back', async () => {
-    const clock = createTestClock({ now: 1000 })
+    const clock = testClock({ now: 1000 })
     const times: number[] = []
     clock.setTimeout(() => times.push(clock.now()), 100)
     await clock.advance(40)
@@ -66,7 +66,7 @@ describe('a test clock', () => {
   })
 
   it('calls a timeout of 0 by itself, and not before it was set', async () => {
-    const clock = createTestClock({ now: 7 })
+    const clock = testClock({ now: 7 })
     const called = Promise.withResolvers<number>()
     let wasCalled = false
     clock.setTimeout(() => {
@@ -80,7 +80,7 @@ describe('a test clock', () => {
   })
 
   it('moves once at a time', async () => {
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     const times: number[] = []
     for (const ms of [10, 20]) clock.setTimeout(() => times.push(clock.now()), ms)
     await Promise.all([clock.advance(15), clock.advance(15)])
@@ -88,7 +88,7 @@ describe('a test clock', () => {
   })
 
   it('rejects with what a timeout throws, and can be moved on', async () => {
-    const clock = createTestClock({ now: 0 })
+    const clock = testClock({ now: 0 })
     clock.setTimeout(() => {
       throw new Error('on purpose')
     }, 10)
@@ -101,7 +101,7 @@ describe('a test clock', () => {
   })
 
   it('is a clock for XState', async () => {
-    const clock = createTestClock()
+    const clock = testClock()
     const machine = createMachine({ initial: 'a', states: { a: { after: { 1000: 'b' } }, b: { after: { 1000: 'c' } }, c: {} } })
     const actor = createActor(machine, { clock }).start()
     await clock.advance(1999)
@@ -114,10 +114,10 @@ describe('a test clock', () => {
   it('refuses what is no time', async () => {
     const text = '5' as unknown as number // what a caller without types may pass
     for (const now of [Number.NaN, Infinity, text]) {
-      assert.throws(() => createTestClock({ now }), TypeError)
-      assert.throws(() => createTestClock().set(now), TypeError)
-      await assert.rejects(createTestClock().advance(now), TypeError)
+      assert.throws(() => testClock({ now }), TypeError)
+      assert.throws(() => testClock().set(now), TypeError)
+      await assert.rejects(testClock().advance(now), TypeError)
     }
-    await assert.rejects(createTestClock().advance(-1), { message: 'Expected `ms` to be a finite number ≥ 0, got `-1` (number)' })
+    await assert.rejects(testClock().advance(-1), { message: 'Expected `ms` to be a finite number ≥ 0, got `-1` (number)' })
   })
 })

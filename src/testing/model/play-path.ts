@@ -4,7 +4,7 @@ import { toMessage } from '../../errors.ts'
 import type { Run } from '../../runtime/run.ts'
 import { describeDifference } from '../explore/difference.ts'
 import { createImage, type StoreImage } from '../explore/image.ts'
-import { createTestClock, type TestClock } from '../test-clock.ts'
+import { type TestClock, testClock } from '../test-clock.ts'
 import type { Coverage } from './coverage.ts'
 import type { ModelPath } from './model-graph.ts'
 import { type EdgeDeath, type ModelLife, openLife } from './model-life.ts'
@@ -70,7 +70,7 @@ let plays = 0
 async function createPlay(room: PathRoom): Promise<Play> {
   const { actors, coverage, crash } = room
   const id = `model-${++plays}` // actors are told by the run that they belong to
-  const clock = createTestClock()
+  const clock = testClock()
   const startedAt = clock.now()
   const image: StoreImage = await createImage()
   const live = (fate?: EdgeDeath): Promise<ModelLife> =>
