@@ -49,12 +49,12 @@ export function toPath(actor: AnyActorRef): string[] {
 
 /** Takes over the delayed events of `root`, which must not have been started, and arms those that were `stored`. */
 export function takeOverTimers(
-  room: { readonly timers: TimerQueue },
+  room: { readonly timers: Pick<TimerQueue, 'now' | 'set' | 'clear'> },
   run: string,
   root: AnyActorRef,
   stored: readonly StoredTimer[],
-  /** One has fired: it is no longer pending, even if nobody took its event. */
-  onFired: () => void,
+  /** The time of one has come, and it is no longer pending: `deliver` hands out its event, if anybody takes it. */
+  fire: (timer: StoredTimer, deliver: () => void) => void,
 ): DurableTimers {
   // Not in the types of a system, but what its own scheduler calls when a time has come.
   const { scheduler, _relay: relay } = root.system as AnyActorRef['system'] & {
@@ -73,8 +73,7 @@ export function takeOverTimers(
     const handle = room.timers.set(timer.dueAt, () => {
       remove(one)
       freeId(source, timer.id)
-      relay(source, target, timer.event)
-      onFired()
+      fire(timer, () => relay(source, target, timer.event))
     })
     const one: Armed = { timer, source, target, handle }
     armed.push(one)
