@@ -17,6 +17,7 @@ import { readInline } from '../persistence/snapshots.ts'
 import type { Store } from '../persistence/store.ts'
 import { MACHINE, readMachineHead } from '../runtime/machine-head.ts'
 import { isQuestion } from '../runtime/questions.ts'
+import { parseTaken, TAKEN } from '../runtime/taken-record.ts'
 import { parseTurn } from '../runtime/turn-record.ts'
 import type { Finding } from './finding.ts'
 import { readHeadData, readSnapshot } from './reading.ts'
@@ -75,6 +76,7 @@ export function createRunCheck(
     try {
       record = parseStep(run, key, bytes)
       if (record.kind === 'turn') parseTurn(run, record)
+      else if (record.kind === TAKEN) parseTaken(run, record)
     } catch (error) {
       isWhole = false
       isListed(toStep(run, key)) // it may be open: its entry leads somewhere

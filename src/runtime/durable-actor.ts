@@ -139,7 +139,13 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   if (system !== undefined) system._bookId = toId
   const { timers: queue } = services
   const isRecorded = log.head.taken !== undefined
-  const taken = isRecorded ? recordTaken(actor, { log, now: () => queue.now(), isRestored: record !== undefined }) : undefined
+  const toPending = (): readonly StoredTimer[] => {
+    timers.prune()
+    return timers.pending
+  }
+  const taken = isRecorded
+    ? recordTaken(actor, { log, now: () => queue.now(), timers: toPending, isRestored: record !== undefined })
+    : undefined
   const room = { timers: taken === undefined ? queue : { ...queue, now: taken.now } }
   const timers: DurableTimers = takeOverTimers(room, log.id, actor, record?.timers ?? [], (timer, deliver) => {
     if (taken === undefined) deliver()

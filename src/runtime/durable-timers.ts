@@ -24,6 +24,8 @@ export interface DurableTimers {
   readonly pending: readonly StoredTimer[]
   /** The earliest deadline. */
   readonly nextAt: number | undefined
+  /** Lets one come, whatever the time. */
+  fire(timer: StoredTimer): void
   /** Forgets those whose source or target is no more: its name may be another's. */
   prune(): void
   /** Lets go of the process's timers; what is pending stays so. */
@@ -38,6 +40,7 @@ interface Armed {
   readonly source: AnyActorRef
   readonly target: AnyActorRef
   readonly handle: TimerHandle
+  readonly come: () => void
 }
 
 /** The ids that lead from the root of its system to `actor`. */
@@ -70,12 +73,12 @@ export function takeOverTimers(
     pending = pending.filter((timer) => timer !== one.timer)
   }
   const arm = (timer: StoredTimer, source: AnyActorRef, target: AnyActorRef): void => {
-    const handle = room.timers.set(timer.dueAt, () => {
+    const come = (): void => {
       remove(one)
       freeId(source, timer.id)
       fire(timer, () => relay(source, target, timer.event))
-    })
-    const one: Armed = { timer, source, target, handle }
+    }
+    const one: Armed = { timer, source, target, come, handle: room.timers.set(timer.dueAt, come) }
     armed.push(one)
   }
   const cancel = (one: Armed): void => {
@@ -133,6 +136,12 @@ export function takeOverTimers(
     },
     get nextAt() {
       return pending.length === 0 ? undefined : Math.min(...pending.map(({ dueAt }) => dueAt))
+    },
+    fire(timer) {
+      const one = armed.find((other) => other.timer === timer)
+      if (one === undefined) return
+      room.timers.clear(one.handle)
+      one.come()
     },
     prune() {
       for (const one of armed) if (!isThere(one.target, one.timer.target) || !isThere(one.source, one.timer.source)) cancel(one)

@@ -4,7 +4,7 @@ import { type DoubtResolution, parseStep, type StepRecord } from '../persistence
 import { isQuestion } from './questions.ts'
 import { toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
-import { TAKEN } from './taken.ts'
+import { TAKEN } from './taken-record.ts'
 
 /**
  * Where a step stands. `running`: this process executes it. `retrying`: it failed, and its next attempt has a time. `waiting`: for a person, an event or a time. `inDoubt`: it may have had

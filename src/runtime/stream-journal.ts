@@ -4,7 +4,7 @@ import type { Store } from '../persistence/store.ts'
 import { type StreamedCall, toAnswer } from './stream-call.ts'
 import { compareTurns, parseCallKey, toAgentOf, toCallsEnd, toCallsFrom } from './stream-key.ts'
 import { addAgent, findAgent, type StreamPosition } from './stream-position.ts'
-import { TAKEN_KEYS } from './taken.ts'
+import { TAKEN_KEYS } from './taken-record.ts'
 
 /** A recorded call that may have more to give. */
 export interface RecordedCall {

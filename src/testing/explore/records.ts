@@ -4,7 +4,7 @@ import { loadHeads } from '../../persistence/run-log.ts'
 import { type Head, parseStep, type StepRecord } from '../../persistence/run-record.ts'
 import { loadSnapshotLog } from '../../persistence/snapshots.ts'
 import type { Store } from '../../persistence/store.ts'
-import { TAKEN } from '../../runtime/taken.ts'
+import { TAKEN } from '../../runtime/taken-record.ts'
 
 /** What a store holds of one run. */
 interface RunRecords {
