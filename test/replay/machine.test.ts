@@ -1,7 +1,16 @@
 /** The run of a machine replayed: it is given what it took then, and does nothing outside. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { fromStep, type MachineEntry, openMemoryStore, openRuntime, type Runtime, type StepArguments, sendToRun } from 'perdure'
+import {
+  fromStep,
+  type MachineEntry,
+  openLevelStore,
+  openMemoryStore,
+  openRuntime,
+  type Runtime,
+  type StepArguments,
+  sendToRun,
+} from 'perdure'
 import { createTestClock, scriptedModel, type TestClock } from 'perdure/testing'
 import { type AnyStateMachine, assign, enqueueActions, fromCallback, fromPromise, sendParent, sendTo, setup } from 'xstate'
 import type { Divergence } from '../../src/replay/divergence.ts'
