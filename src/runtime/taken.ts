@@ -51,7 +51,7 @@ export function recordTaken(root: AnyActorRef, { log, now, timers, isRestored }:
   let origin: StoredTimer | 'outside' | undefined
   let taken: TakenInput[] = []
   let state: StateValue | undefined = isRestored ? root.getSnapshot().value : undefined
-  let pending: PendingTimers | undefined
+  let pending: PendingTimers = [0, undefined]
 
   const put = (one: Taken): void => {
     try {
@@ -71,15 +71,15 @@ export function recordTaken(root: AnyActorRef, { log, now, timers, isRestored }:
     for (const one of all) put({ ...one, isJoined: true })
     const { value } = root.getSnapshot()
     const left = toPendingTimers(timers())
-    const isMoved = !isDeepStrictEqual(value, state)
-    const isOther = !isDeepStrictEqual(left, pending ?? [0, undefined])
-    put({ ...last, ...(isMoved ? { state: value } : {}), ...(isOther ? { timers: left } : {}) })
+    const isMoved = value !== state && !isDeepStrictEqual(value, state)
+    const isOther = left[0] !== pending[0] || left[1] !== pending[1]
+    if (isMoved || isOther) put({ ...last, ...(isMoved ? { state: value } : {}), ...(isOther ? { timers: left } : {}) })
+    else put(last)
     state = value
     pending = left
   }
   const within = (task: () => void, input: TakenInput | undefined, source?: AnyActorRef, target?: AnyActorRef): void => {
     if (stack.length === 0) at = now()
-    if (stack.length === 0 && pending === undefined) pending = toPendingTimers(timers())
     if (input !== undefined) taken.push(input)
     stack.push({ source, target })
     try {
@@ -123,7 +123,10 @@ export function recordTaken(root: AnyActorRef, { log, now, timers, isRestored }:
   }
   return {
     now: () => (stack.length > 0 ? at : now()),
-    start: (task) => within(task, isRestored ? undefined : { name: 'start' }),
+    start(task) {
+      pending = toPendingTimers(timers()) // those that were stored
+      within(task, isRestored ? undefined : { name: 'start' })
+    },
     send: (task) => as('outside', task),
     fire: (timer, deliver) => as(timer, deliver),
     stop() {
