@@ -6,7 +6,7 @@ import type { ReplayPart } from './divergence.ts'
 import type { RecordedCall } from './recorded-call.ts'
 
 /** A step that was asked for and has not settled. */
-export interface AskedStep {
+interface AskedStep {
   readonly step: StepDescription
   readonly settle: (outcome: StepOutcome<never>) => void
 }
