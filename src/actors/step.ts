@@ -133,6 +133,11 @@ function toScope(self: AnyActorRef): string {
 
 const toPlainHash = (text: string): string => createHash('sha256').update(text).digest('base64url').slice(0, 16)
 
+const stepLogics = new WeakSet<object>()
+
+/** Whether it is actor logic for a step: its host executes it. */
+export const isStepLogic = (logic: object): boolean => stepLogics.has(logic)
+
 const noPolicy = { doubt: retryInDoubt<never>() } as const
 
 /**
@@ -144,7 +149,7 @@ export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
   execute: (input: TInput, context: StepContext) => Promise<TOutput>,
 ): PromiseActorLogic<TOutput, TInput> {
   const controllers = new WeakMap<AnyActorRef, AbortController>()
-  return {
+  const logic: PromiseActorLogic<TOutput, TInput> = {
     getInitialSnapshot: (_scope, input) => ({ status: 'active', output: undefined, error: undefined, input }),
     transition(snapshot, event, { self }) {
       if (snapshot.status !== 'active') return snapshot
@@ -189,6 +194,8 @@ export function toStepLogic<TOutput, TInput extends NonReducibleUnknown>(
     getPersistedSnapshot: (snapshot) => snapshot,
     restoreSnapshot: (snapshot) => snapshot as PromiseSnapshot<TOutput, TInput>, // written by getPersistedSnapshot
   }
+  stepLogics.add(logic)
+  return logic
 }
 
 /** How `system` reaches other runs; `undefined` without a runtime. */

@@ -8,8 +8,7 @@ import type { MachineEntry } from '../runtime/machine-registry.ts'
 /** The `machines` that the module at `app` exports. Each is checked by whoever takes them. */
 export async function loadMachines(app: string): Promise<readonly MachineEntry[]> {
   const { machines } = await load(app)
-  if (!Array.isArray(machines))
-    throw new TypeError(`Expected ${app} to export \`machines\`, an array as for \`openRuntime\`, got ${typeof machines}`)
+  assertMachines(app, machines)
   return machines
 }
 
@@ -19,16 +18,22 @@ export async function loadApp(app: string): Promise<Pick<ConnectOptions, 'machin
   return { machines: await loadMachines(app), redact: redact as ConnectOptions['redact'] } // checked by whoever takes it
 }
 
-/** The `agents` and `flows` that the module at `app` exports. */
-export async function loadReplayed(app: string): Promise<Pick<ReplayOptions, 'agents' | 'flows'>> {
-  const { agents = [], flows = {} } = await load(app)
+function assertMachines(app: string, machines: unknown): asserts machines is readonly MachineEntry[] {
+  if (Array.isArray(machines)) return
+  throw new TypeError(`Expected ${app} to export \`machines\`, an array as for \`openRuntime\`, got ${typeof machines}`)
+}
+
+/** The `agents`, `flows` and `machines` that the module at `app` exports. */
+export async function loadReplayed(app: string): Promise<Pick<ReplayOptions, 'agents' | 'flows' | 'machines'>> {
+  const { agents = [], flows = {}, machines = [] } = await load(app)
   if (!Array.isArray(agents))
     throw new TypeError(`Expected ${app} to export \`agents\`, an array of what \`buildAgent\` returned, got ${typeof agents}`)
   if (typeof flows !== 'object' || flows === null)
     throw new TypeError(
       `Expected ${app} to export \`flows\`, an object of functions that define a flow in a runtime, got ${typeof flows}`,
     )
-  return { agents, flows: { ...flows } as NonNullable<ReplayOptions['flows']> } // each is checked when it is used
+  assertMachines(app, machines)
+  return { agents, machines, flows: { ...flows } as NonNullable<ReplayOptions['flows']> } // each is checked when it is used
 }
 
 async function load(app: string): Promise<Readonly<Record<string, unknown>>> {

@@ -16,7 +16,7 @@ import { type ExitCode, runCommand, runOffline, type StoreOptions, type Terminal
 export interface ReplayCommand extends StoreOptions {
   /** The id of a run, or a file `*.perdure`. */
   readonly target: string
-  /** A module that exports `agents` or `flows`. */
+  /** A module that exports `agents`, `flows` or `machines`. */
   readonly app: string
   /** Asks and executes what the recording has no answer for. */
   readonly live?: boolean | undefined

@@ -249,7 +249,7 @@ export function addStoreCommands(program: Command, { terminal, exit }: CommandRo
     .argument('<run>', 'the id of a run, or its export: a file `*.perdure`')
     .requiredOption(
       '--app <module>',
-      'a module that exports `agents`, an array, or `flows`, functions that define them by their names',
+      'a module that exports `agents` or `machines`, arrays, or `flows`, functions that define them by their names',
     )
     .option('--live', 'asks the models, and executes the calls, that the recording has no answer for')
     .action(async (target: string, options: Omit<ReplayCommand, 'target'>) => {

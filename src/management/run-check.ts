@@ -17,6 +17,7 @@ import { readInline } from '../persistence/snapshots.ts'
 import type { Store } from '../persistence/store.ts'
 import { MACHINE, readMachineHead } from '../runtime/machine-head.ts'
 import { isQuestion } from '../runtime/questions.ts'
+import { parseTaken, TAKEN, TAKEN_KEYS } from '../runtime/taken-record.ts'
 import { parseTurn } from '../runtime/turn-record.ts'
 import type { Finding } from './finding.ts'
 import { readHeadData, readSnapshot } from './reading.ts'
@@ -75,10 +76,12 @@ export function createRunCheck(
     try {
       record = parseStep(run, key, bytes)
       if (record.kind === 'turn') parseTurn(run, record)
+      else if (record.kind === TAKEN) parseTaken(run, record)
     } catch (error) {
       isWhole = false
       isListed(toStep(run, key)) // it may be open: its entry leads somewhere
-      yield toDamage(error, { kind: 'step', run, key })
+      const isTaken = toStep(run, key).startsWith(TAKEN_KEYS) // only a replay misses it
+      yield toDamage(error, { kind: 'step', run, key }, isTaken ? 'part' : 'run')
       return
     }
     if (!isQuestion(record) || record.status !== 'intended' || isListed(toStep(run, key))) return

@@ -6,6 +6,7 @@ import type { Store } from '../persistence/store.ts'
 import { toChildId } from '../runtime/child-id.ts'
 import { toSpend } from '../runtime/spend.ts'
 import type { StepStatus } from '../runtime/step-list.ts'
+import { TAKEN } from '../runtime/taken-record.ts'
 import { parseTurn, type RecordedTurn } from '../runtime/turn-record.ts'
 import type { CallNode, ErrorText, TurnNode } from './management.ts'
 import { readHeadData, toErrorText } from './reading.ts'
@@ -30,7 +31,7 @@ export interface TreeSource {
 
 type Growing<T extends { readonly calls: readonly CallNode[] }> = Omit<T, 'calls'> & { readonly calls: CallNode[] }
 
-const notShown: ReadonlySet<string> = new Set(['id', 'flow'])
+const notShown: ReadonlySet<string> = new Set(['id', 'flow', TAKEN])
 
 /** Errors: `RUN_CORRUPT`. */
 export async function readTree(store: Store, source: TreeSource): Promise<RunTree> {

@@ -67,6 +67,10 @@ const message = (...place: Pattern): readonly Pattern[] => [
 const inStep: Readonly<Record<string, readonly Pattern[]>> = {
   model: [['value', 'responseId'], ['value', 'model'], ...message('value', 'message')],
   tool: [['data', 'callId'], ...message('value')],
+  taken: [
+    ['value', /^(key|type|state|source|target|input)$/],
+    ['value', 'event', 'type'],
+  ],
   turn: [
     ['data', 'fingerprint', ANY],
     ['data', 'id'],

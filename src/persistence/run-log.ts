@@ -20,7 +20,7 @@ export interface RunLog {
   readonly id: string
   readonly head: Head
   /** Changes the head; on disk with the next commit. Errors: `VALUE_NOT_STORABLE`. */
-  update(change: Partial<Pick<Head, 'status' | 'data' | 'wakeAt' | 'endedAt' | 'dormant'>>): void
+  update(change: Partial<Pick<Head, 'status' | 'data' | 'wakeAt' | 'endedAt' | 'dormant' | 'taken'>>): void
   /** Adds an operation on a record outside of the run's own; done with the next commit. */
   stage(operation: Operation): void
   /** The snapshot as last committed; `undefined` when there is none. Errors: `RUN_CORRUPT`. */
@@ -44,6 +44,11 @@ export interface RunLog {
    * would be counted twice. Errors: `VALUE_NOT_STORABLE`.
    */
   putStep(key: string, record: StepRecord): void
+  /**
+   * Records something that the run took from outside, under a key of its own and not in memory. If it led to nothing, there is nothing to commit: it goes with the next batch that has something
+   * else, or with many of its kind. Errors: `VALUE_NOT_STORABLE`, `REDACTION_FAILED`.
+   */
+  putTaken(key: string, record: StepRecord): void
   /** Removes a step that is in memory; gone from the disk with the next commit. */
   deleteStep(key: string): void
   /**
@@ -67,6 +72,9 @@ export interface Room {
   /** What is written of the texts in payloads. Default: all of them, as they are. */
   readonly redact?: Redact | undefined
 }
+
+/** How much of what led to nothing is kept in memory. */
+const MAX_IDLE_TAKEN = 64
 
 /** A change of a step that may not be on disk yet; without `record` it is removed. */
 interface Change {
@@ -102,6 +110,7 @@ function createLog({ store, committer, now, redact }: Room, opened: Head, create
   /** The head as it was last cut; `undefined` when it is not on disk yet. */
   let cutHead = created === undefined ? opened : undefined
   let staged: Operation[] = []
+  let taken: Operation[] = []
   let abandoned = false
   /** What the last batch removed, if forks may have needed it. */
   let removed: readonly Operation[] = []
@@ -125,6 +134,7 @@ function createLog({ store, committer, now, redact }: Room, opened: Head, create
     const storable: Record<string, unknown> = { ...fixed, status, createdAt, updatedAt, snapshot, steps }
     if (next.wakeAt !== undefined) storable.wakeAt = next.wakeAt
     if (next.endedAt !== undefined) storable.endedAt = next.endedAt
+    if (next.taken !== undefined) storable.taken = next.taken
     return storable
   }
 
@@ -177,7 +187,12 @@ function createLog({ store, committer, now, redact }: Room, opened: Head, create
       if (replaced.size > 0) operations.push(...keepReplaced())
       removed = pins.isEmpty ? [] : delta
       const snapshot = snapshots?.end ?? head.snapshot
-      if (operations.length === 0 && head === cutHead && snapshot === head.snapshot) return []
+      if (operations.length === 0 && head === cutHead && snapshot === head.snapshot && taken.length < MAX_IDLE_TAKEN) return []
+      if (taken.length > 0) {
+        operations.push(...taken)
+        head = { ...head, steps: head.steps + taken.length, taken: (head.taken ?? 0) + taken.length }
+        taken = []
+      }
       if (head.wakeAt !== cutHead?.wakeAt || head.endedAt !== cutHead?.endedAt) operations.push(...toIndexChanges(cutHead, head))
       const key = headKey(head.id)
       const next: Head = { ...head, updatedAt: now(), snapshot }
@@ -269,6 +284,10 @@ function createLog({ store, committer, now, redact }: Room, opened: Head, create
     step: (key) => memory.get(key),
     steps: (start) => [...memory].filter(([key]) => key.startsWith(start)).sort(([a], [b]) => (a < b ? -1 : 1)),
     putStep: change,
+    putTaken(step, record) {
+      const key = stepKey(head.id, step)
+      taken.push({ type: 'put', key, value: encodeStep(key, head.id, record, redact) })
+    },
     deleteStep(step) {
       if (memory.has(step)) change(step, undefined)
     },

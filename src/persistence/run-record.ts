@@ -68,6 +68,8 @@ export interface Head {
   readonly endedAt?: number | undefined
   /** It was imported, and is left alone until somebody asks for it. The first commit takes it away. */
   readonly dormant?: boolean | undefined
+  /** How much of what it took from outside is recorded among its steps, from the first on. Without: it is not. */
+  readonly taken?: number | undefined
   /** What the runtime keeps about the run; its shape is the runtime's. */
   readonly data: unknown
   readonly snapshot: ChainEnd
@@ -98,6 +100,7 @@ const HeadSchema = z.looseObject({
   wakeAt: z.number().optional(),
   endedAt: z.number().optional(),
   dormant: z.boolean().optional(),
+  taken: z.number().optional(),
   snapshot: z.object({
     seq: z.number(),
     checksum: z.number(),

@@ -10,7 +10,9 @@ import type { Store } from '../persistence/store.ts'
 import { HeadData } from '../runtime/conversation.ts'
 import { parseRecorded } from '../runtime/recorded.ts'
 import { toNotFound } from '../runtime/run-errors.ts'
+import { TAKEN } from '../runtime/taken-record.ts'
 import { parseTurn, type RecordedTurn } from '../runtime/turn-record.ts'
+import { type MachineRecording, toMachineRecording } from './machine-recording.ts'
 import { type RecordedCall, toCall } from './recorded-call.ts'
 
 /** A turn of a conversation as it was recorded, with the calls of its last version. */
@@ -40,7 +42,7 @@ export interface RunRecording {
   readonly endedAt: number | undefined
   /** What a flow or a machine was started with. */
   readonly input: unknown
-  /** What a flow returned; the last answer of a conversation. `undefined` while there is none. */
+  /** What a flow or a machine came to; the last answer of a conversation. `undefined` while there is none. */
   readonly output: unknown
   /** Of a conversation that was forked: from which run, and its first turn of its own. `profile`: what its agent has instead of what the profile says. */
   readonly fork:
@@ -52,6 +54,8 @@ export interface RunRecording {
   readonly messages: readonly Message[]
   /** Of a flow or a machine: its steps by their keys, as the journal has them. */
   readonly steps: readonly RecordedCall[]
+  /** Of a machine: what else is recorded of it. */
+  readonly machine: MachineRecording | undefined
   /** The runs that belong to it, at any depth: the conversations of a flow, the agents that worked for a call. By their ids. */
   readonly within: readonly RunRecording[]
   /** What its runtime keeps in its head. */
@@ -130,20 +134,35 @@ async function readOne(store: Store, head: Head): Promise<RunRecording> {
       turns,
       messages,
       steps: [],
+      machine: undefined,
     }
   }
   const [inputKey, outputKey] = kind === 'flow' ? ['flow/input', 'flow/output'] : ['machine/input', '']
   const readValue = (wanted: string): unknown => steps.find(([key]) => key === wanted)?.[1].value
-  const own = steps.filter(([key]) => key !== inputKey && key !== outputKey).map(([key, step]) => toCall(key, key, step))
+  const isOwn = ([key, step]: readonly [string, StepRecord]): boolean =>
+    key !== inputKey && key !== outputKey && step.kind !== TAKEN
+  const own = steps.filter(isOwn).map(([key, step]) => toCall(key, key, step))
+  const machine = kind === 'machine' ? await readMachine(store, head, steps) : undefined
   return {
     ...common,
     input: readValue(inputKey),
-    output: readValue(outputKey),
+    output: machine === undefined ? readValue(outputKey) : machine.state?.output,
     fork: undefined,
     turns: [],
     messages: [],
     steps: own,
+    machine,
   }
+}
+
+async function readMachine(
+  store: Store,
+  head: Head,
+  steps: readonly (readonly [string, StepRecord])[],
+): Promise<MachineRecording> {
+  const { value } = await loadSnapshotLog(store, head.id, head.snapshot)
+  const taken = steps.filter(([, { kind }]) => kind === TAKEN)
+  return toMachineRecording(head.id, taken, head.taken !== undefined, value)
 }
 
 async function readMessages(store: Store, head: Head): Promise<readonly Message[]> {

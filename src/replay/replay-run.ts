@@ -1,11 +1,13 @@
 import type { z } from 'zod'
-import { PerdureError } from '../errors.ts'
 import type { Agent } from '../runtime/agent.ts'
 import type { Flow } from '../runtime/flow.ts'
+import { readMachineHead } from '../runtime/machine-head.ts'
+import { createMachineRegistry, type MachineEntry } from '../runtime/machine-registry.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { RunRecording, TurnRecording } from './recording.ts'
 import { type ReplayResult, replayConversation } from './replay-conversation.ts'
 import { replayFlow } from './replay-flow.ts'
+import { replayMachine } from './replay-machine.ts'
 
 /** How a run is replayed: with today's code of what it is a run of. */
 export interface ReplayOptions {
@@ -16,6 +18,10 @@ export interface ReplayOptions {
    * is taken from the recording; the function of a step is not called.
    */
   readonly flows?: Readonly<Record<string, (runtime: Runtime) => Flow<never, unknown>>> | undefined
+  /**
+   * The machines as for `openRuntime`; that of the run is found by its id and version. Its steps are not executed, its promises, callbacks and observables not started; its actions are.
+   */
+  readonly machines?: readonly MachineEntry[] | undefined
   /** Of a conversation whose turns were each given their own `output`: the schema of a turn. Default: that of the agent's profile. */
   readonly output?: ((turn: TurnRecording) => z.ZodType | undefined) | undefined
   /**
@@ -34,8 +40,8 @@ export interface ReplayOptions {
  * it. With `onMiss: 'fail'`, the first that differs ends the replay. What a turn or the run as a whole came to is compared at the end, see {@link ReplayResult}. A run that has not come to
  * its end is replayed as far as it came.
  *
- * Errors: `REPLAY_DIVERGED` (`details`: `run`, `turn`, `place`, `kind`, `changed`), `REPLAY_UNSUPPORTED` (the run of a machine: what it was sent is not recorded), a `TypeError` when the agent or flow is
- * not among the options, the reason of `signal`.
+ * Errors: `REPLAY_DIVERGED` (`details`: `run`, `turn`, `place`, `kind`, `changed`), `REPLAY_UNSUPPORTED` (the run of a machine of which is not recorded what it took), a `TypeError` when the agent, flow or
+ * machine is not among the options, the reason of `signal`.
  *
  * @example
  * ```ts
@@ -44,7 +50,7 @@ export interface ReplayOptions {
  * ```
  */
 export async function replayRun(recording: RunRecording, options: ReplayOptions): Promise<ReplayResult> {
-  const { agents = [], flows = {}, onMiss = 'fail', output, signal } = options
+  const { agents = [], flows = {}, machines = [], onMiss = 'fail', output, signal } = options
   if (onMiss !== 'fail' && onMiss !== 'live')
     throw new TypeError(`Expected \`onMiss\` to be 'fail' or 'live', got \`${String(onMiss)}\` (${typeof onMiss})`)
   const { id, kind, name } = recording
@@ -63,9 +69,10 @@ export async function replayRun(recording: RunRecording, options: ReplayOptions)
     if (flow !== undefined) return replayFlow(recording, { flow, onMiss, signal })
     throw toMissing('flows', Object.keys(flows))
   }
-  throw new PerdureError(
-    'REPLAY_UNSUPPORTED',
-    `The run \`${id}\` of the machine \`${name}\` cannot be replayed: what it was sent from outside is not recorded. \`diffRuns\` compares it with another.`,
-    { details: { run: id, kind } },
+  const known = createMachineRegistry(machines).resolve(name, readMachineHead(recording.head).version)
+  if (known.kind !== 'unknown') return replayMachine(recording, { machine: known.entry.machine, onMiss, signal })
+  throw toMissing(
+    'machines',
+    machines.map((entry) => ('machine' in entry ? entry.machine : entry).id),
   )
 }

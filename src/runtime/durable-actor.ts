@@ -4,6 +4,7 @@ import {
   type AnyActorRef,
   type AnyStateMachine,
   createActor,
+  type EventObject,
   type InputFrom,
   type InspectionEvent,
   type Snapshot,
@@ -19,6 +20,7 @@ import { markRoot, restoreActor, startRestored } from './restore.ts'
 import type { Services } from './services.ts'
 import type { StepObserver } from './step-execution.ts'
 import { createStepHost } from './step-host.ts'
+import { recordTaken } from './taken.ts'
 
 /**
  * An XState actor each of whose changes is committed: its snapshot, its timers, its steps and its messages to other runs, in one batch (P5). Machines of
@@ -29,6 +31,8 @@ export interface DurableActor<TMachine extends AnyStateMachine> {
   /** When it goes on by itself: 0 while a promise, callback, observable or step of it is under way; else its earliest deadline. */
   readonly wakeAt: number | undefined
   start(): void
+  /** Sends it an event from outside. */
+  send(event: EventObject): void
   /**
    * Ends what is in flight, for `reason`: with that of {@link toLeaving}, or another of the store's, as a crash would; else it is cancelled. What is still to be
    * committed shows the run as it was before. Inspectors see it stop only if it `isOver`: what is merely dropped from memory goes on.
@@ -133,7 +137,21 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       ? restoreActor(log.id, machine, origin.record, options, toId)
       : create(log.id, machine, origin.input, options)
   if (system !== undefined) system._bookId = toId
-  const timers: DurableTimers = takeOverTimers(services, log.id, actor, record?.timers ?? [], commit)
+  const { timers: queue } = services
+  const isRecorded = log.head.taken !== undefined
+  const toPending = (): readonly StoredTimer[] => {
+    timers.prune()
+    return timers.pending
+  }
+  const taken = isRecorded
+    ? recordTaken(actor, { log, now: () => queue.now(), timers: toPending, isRestored: record !== undefined })
+    : undefined
+  const room = { timers: taken === undefined ? queue : { ...queue, now: taken.now } }
+  const timers: DurableTimers = takeOverTimers(room, log.id, actor, record?.timers ?? [], (timer, deliver) => {
+    if (taken === undefined) deliver()
+    else taken.fire(timer, deliver)
+    commit() // even if nobody took its event
+  })
   const host = createStepHost(services, log, observer)
   const { hashKey } = services.store
   provideSteps(actor.system, {
@@ -178,8 +196,14 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
       return hasLiveParts(actor) ? 0 : timers.nextAt
     },
     start() {
-      if (record === undefined) actor.start()
-      else startRestored(actor)
+      const task = (): void => void (record === undefined ? actor.start() : startRestored(actor))
+      if (taken === undefined) task()
+      else taken.start(task)
+    },
+    send(event) {
+      if (taken === undefined)
+        actor.send(event as never) // whoever sends it knows the machine
+      else taken.send(() => actor.send(event as never))
     },
     drain: () => host.drain(DRAIN_MS),
     stop(reason, isOver = false) {
@@ -194,6 +218,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
         log.abandon() // it cannot be recorded, and so it stays as it is on disk
       }
       timers.stop()
+      taken?.stop()
       if (!isOver) services.inspection.untrack(log.id)
       actor.stop()
       // A machine that threw leaves its children behind, at any depth; XState has no public way to stop them.

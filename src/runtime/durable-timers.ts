@@ -24,6 +24,8 @@ export interface DurableTimers {
   readonly pending: readonly StoredTimer[]
   /** The earliest deadline. */
   readonly nextAt: number | undefined
+  /** Lets one come, whatever the time. */
+  fire(timer: StoredTimer): void
   /** Forgets those whose source or target is no more: its name may be another's. */
   prune(): void
   /** Lets go of the process's timers; what is pending stays so. */
@@ -38,6 +40,7 @@ interface Armed {
   readonly source: AnyActorRef
   readonly target: AnyActorRef
   readonly handle: TimerHandle
+  readonly come: () => void
 }
 
 /** The ids that lead from the root of its system to `actor`. */
@@ -49,12 +52,12 @@ export function toPath(actor: AnyActorRef): string[] {
 
 /** Takes over the delayed events of `root`, which must not have been started, and arms those that were `stored`. */
 export function takeOverTimers(
-  room: { readonly timers: TimerQueue },
+  room: { readonly timers: Pick<TimerQueue, 'now' | 'set' | 'clear'> },
   run: string,
   root: AnyActorRef,
   stored: readonly StoredTimer[],
-  /** One has fired: it is no longer pending, even if nobody took its event. */
-  onFired: () => void,
+  /** The time of one has come, and it is no longer pending: `deliver` hands out its event, if anybody takes it. */
+  fire: (timer: StoredTimer, deliver: () => void) => void,
 ): DurableTimers {
   // Not in the types of a system, but what its own scheduler calls when a time has come.
   const { scheduler, _relay: relay } = root.system as AnyActorRef['system'] & {
@@ -70,13 +73,12 @@ export function takeOverTimers(
     pending = pending.filter((timer) => timer !== one.timer)
   }
   const arm = (timer: StoredTimer, source: AnyActorRef, target: AnyActorRef): void => {
-    const handle = room.timers.set(timer.dueAt, () => {
+    const come = (): void => {
       remove(one)
       freeId(source, timer.id)
-      relay(source, target, timer.event)
-      onFired()
-    })
-    const one: Armed = { timer, source, target, handle }
+      fire(timer, () => relay(source, target, timer.event))
+    }
+    const one: Armed = { timer, source, target, come, handle: room.timers.set(timer.dueAt, come) }
     armed.push(one)
   }
   const cancel = (one: Armed): void => {
@@ -134,6 +136,12 @@ export function takeOverTimers(
     },
     get nextAt() {
       return pending.length === 0 ? undefined : Math.min(...pending.map(({ dueAt }) => dueAt))
+    },
+    fire(timer) {
+      const one = armed.find((other) => other.timer === timer)
+      if (one === undefined) return
+      room.timers.clear(one.handle)
+      one.come()
     },
     prune() {
       for (const one of armed) if (!isThere(one.target, one.timer.target) || !isThere(one.source, one.timer.source)) cancel(one)

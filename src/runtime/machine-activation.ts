@@ -199,7 +199,7 @@ export function createMachineActivation(
   const take = (event: EventObject): Promise<void> => {
     if (isOver()) return refuseEvents()
     outside++
-    actor.send(event)
+    durable.send(event)
     return commit()
   }
   const isTaken = async (key: string): Promise<boolean> =>
@@ -214,7 +214,7 @@ export function createMachineActivation(
           if (isOver()) return // what is left is dropped by the owner
           const { event } = readMessage(key, bytes)
           log.stage({ type: 'del', key })
-          actor.send(event)
+          durable.send(event)
         }
         await commit()
       } while (moreMessages)

@@ -6,13 +6,25 @@ import { assertMigrate, type MachineVersion, type Migrate, type Migrated, migrat
 
 export type { MachineVersion, Migrate, PersistedSnapshot } from './migration.ts'
 
-/** A machine whose runs a runtime keeps; with `migrate`, runs of earlier versions are brought to this one. */
-export type MachineEntry = AnyStateMachine | { readonly machine: AnyStateMachine; readonly migrate?: Migrate | undefined }
+/** A machine whose runs a runtime keeps, and how. */
+export type MachineEntry = AnyStateMachine | MachineRegistration
+
+export interface MachineRegistration {
+  readonly machine: AnyStateMachine
+  /** Brings runs of earlier versions to this one. */
+  readonly migrate?: Migrate | undefined
+  /**
+   * `false`: what its runs take from outside is not recorded, so they cannot be replayed, and each event writes less. A run that has once gone on without it stays so. Default: true,
+   * for runs that begin with it. See docs/replay.md for what it costs.
+   */
+  readonly recordInputs?: boolean | undefined
+}
 
 interface RegisteredMachine {
   readonly machine: AnyStateMachine
   readonly version: MachineVersion
   readonly migrate: Migrate | undefined
+  readonly recordInputs: boolean
 }
 
 /** Which machine a stored run goes on with. `same`: that which recorded it. */
@@ -120,7 +132,13 @@ function toRegistered(entry: MachineEntry, index: number): RegisteredMachine {
     )
   const migrate: unknown = isBare ? undefined : entry.migrate
   assertMigrate(migrate, id)
-  return { machine, version: { ...(declared === undefined ? {} : { declared }), structure: toStructure(machine) }, migrate }
+  const recordInputs: unknown = isBare ? true : (entry.recordInputs ?? true)
+  if (typeof recordInputs !== 'boolean')
+    throw new TypeError(
+      `Expected \`recordInputs\` of machine \`${id}\` to be a boolean, got \`${String(recordInputs)}\` (${typeof recordInputs})`,
+    )
+  const version = { ...(declared === undefined ? {} : { declared }), structure: toStructure(machine) }
+  return { machine, version, migrate, recordInputs }
 }
 
 function toUnknown(message: string, details: Readonly<Record<string, unknown>>): PerdureError {

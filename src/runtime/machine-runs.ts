@@ -212,6 +212,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       const waiting = await hasMessages(id)
       if (change !== undefined) log.update({ status: 'running', data: change })
       if (log.head.dormant === true) log.update({ dormant: undefined })
+      if (!registry.find(machine).recordInputs && log.head.taken !== undefined) log.update({ taken: undefined }) // it would have a gap
       return adopt(log, machine, { record }, release, (activation) => {
         activation.start()
         if (waiting) void activation.takeMessages()
@@ -258,10 +259,12 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
   }
   const dropMessages = (id: string): Promise<void> => inTurn(id, () => dropRest(id))
 
-  const create = (machine: AnyStateMachine, version: MachineHead['version'], id: string, input: unknown, inputHash: string) =>
+  const create = (machineOrId: AnyStateMachine | string, id: string, input: unknown, inputHash: string) =>
     claimed(id, async (release) => {
+      const { machine, version, recordInputs } = registry.find(machineOrId)
       if (await isBeingDeleted(store, id)) await eraseRecords(id) // what is left of another run is not this one's
       const log = createRunLog(services, { id, kind: MACHINE, name: machine.id, data: { version, inputHash } })
+      if (recordInputs) log.update({ taken: 0 })
       const time = now()
       const record = { kind: MACHINE, name: 'input', status: 'ok', attempt: 1, startedAt: time, endedAt: time } as const
       log.putStep(INPUT, { ...record, value: input })
@@ -274,14 +277,14 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
 
   return {
     async start(machineOrId, id, input) {
-      const { machine, version } = registry.find(machineOrId)
+      const { machine } = registry.find(machineOrId)
       const inputHash = toHash(input)
       const conflict = (what: string): PerdureError =>
         new PerdureError('RUN_CONFLICT', `The run \`${id}\` ${what}. Choose another id.`, { details: { run: id } })
       await inTurn(id, async () => {
         assertNotClosing()
         const known = await loadHead(store, id)
-        if (known === undefined) return create(machine, version, id, input, inputHash)
+        if (known === undefined) return create(machine, id, input, inputHash)
         assertMachine(known)
         if (known.name !== machine.id) throw conflict(`is of the machine \`${known.name}\``)
         if (readMachineHead(known).inputHash !== inputHash) throw conflict('was started with another input')

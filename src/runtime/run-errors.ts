@@ -11,7 +11,7 @@ export function assertMachine({ id, kind, name }: Head): void {
 }
 
 /** Whether what a run made of something cannot be recorded; the store itself is sound. */
-export const isUnwritable = (error: unknown): boolean =>
+export const isUnwritable = (error: unknown): error is PerdureError =>
   isPerdureError(error, 'VALUE_NOT_STORABLE') || isPerdureError(error, 'REDACTION_FAILED')
 
 export function toNotFound(run: string): PerdureError {

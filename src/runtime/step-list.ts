@@ -4,6 +4,7 @@ import { type DoubtResolution, parseStep, type StepRecord } from '../persistence
 import { isQuestion } from './questions.ts'
 import { toNotFound } from './run-errors.ts'
 import type { Services } from './services.ts'
+import { TAKEN } from './taken-record.ts'
 
 /**
  * Where a step stands. `running`: this process executes it. `retrying`: it failed, and its next attempt has a time. `waiting`: for a person, an event or a time. `inDoubt`: it may have had
@@ -52,7 +53,7 @@ export async function* listSteps(services: Services, runId: string): AsyncIterab
 const waits: ReadonlySet<string> = new Set(['sleep', 'wait'])
 
 /** What is kept among the steps and is none. */
-const notSteps: ReadonlySet<string> = new Set(['id'])
+const notSteps: ReadonlySet<string> = new Set(['id', TAKEN])
 
 function toInfo(runId: string, key: string, record: StepRecord, isRunning: boolean): StepInfo {
   const { kind, name, attempt, startedAt, endedAt, retryAt, noted, resolution, value, error } = record

@@ -4,6 +4,7 @@ import type { Store } from '../persistence/store.ts'
 import { type StreamedCall, toAnswer } from './stream-call.ts'
 import { compareTurns, parseCallKey, toAgentOf, toCallsEnd, toCallsFrom } from './stream-key.ts'
 import { addAgent, findAgent, type StreamPosition } from './stream-position.ts'
+import { TAKEN_KEYS } from './taken-record.ts'
 
 /** A recorded call that may have more to give. */
 export interface RecordedCall {
@@ -90,6 +91,8 @@ async function* otherAgents(store: Store, runId: string, known: readonly string[
       if (agent !== undefined && !known.includes(agent)) yield agent
       const numbered = /^(.*)#\d+$/s.exec(step)?.[1]
       if (agent !== undefined) next = stepKey(runId, toCallsEnd(agent))
+      else if (step.startsWith(TAKEN_KEYS))
+        next = stepKey(runId, `${TAKEN_KEYS.slice(0, -1)}0`) // the character after `/`
       else next = numbered === undefined ? `${key}\0` : stepKey(runId, `${numbered}$`)
     }
     if (next === undefined) return

@@ -11,7 +11,7 @@ import type { ReplayResult } from '../replay/replay-conversation.ts'
 import { type ReplayOptions, replayRun } from '../replay/replay-run.ts'
 
 /** The code of today that recorded runs are replayed against. */
-export type ExpectReplayOptions = Pick<ReplayOptions, 'agents' | 'flows' | 'output' | 'onMiss' | 'signal'>
+export type ExpectReplayOptions = Pick<ReplayOptions, 'agents' | 'flows' | 'machines' | 'output' | 'onMiss' | 'signal'>
 
 /** An exported run, and what its replay came to. */
 export interface ReplayedFile extends ReplayResult {
@@ -24,7 +24,7 @@ export interface ReplayedFile extends ReplayResult {
  * Replays exported runs (`perdure export`) against today's code, and fails where one is asked for something else or comes to something else: recorded runs as regression tests, without a key
  * and without a network. Nothing is asked outside, see `replayRun` of `perdure/replay`. With `onMiss: 'live'` requests that changed are asked anew, and only other results fail.
  *
- * Resolves with what each run came to. Errors: `REPLAY_DIVERGED` with each file and what of it differs, after all were replayed; a `TypeError` when there is no export, or when an agent or flow
+ * Resolves with what each run came to. Errors: `REPLAY_DIVERGED` with each file and what of it differs, after all were replayed; a `TypeError` when there is no export, or when an agent, flow or machine
  * is not among the options.
  *
  * @param path - an export, or a folder: each `*.perdure` in it, in the order of their names.

@@ -61,4 +61,15 @@ for (const how of ['runs', 'was killed'] as const)
         assert.match(await perdure(0, 'show', fork, ...atHome), /from turn 1 on a fork of bug\/1/)
         assert.equal(await perdure(0, 'verify', ...atHome), 'The store is sound.\n')
       })
+
+    test('one takes a machine home as a file, and replays it with what it was sent', async () => {
+      const file = `${room.path('bug')}.perdure`
+      const atHome = ['--dir', room.path('lab')]
+      await perdure(0, 'export', 'door/ajar', '-o', file)
+      await perdure(0, 'import', file, '--id', 'bug/2', '--create', ...atHome)
+      assert.match(await perdure(0, 'replay', 'bug/2', '--app', app, ...atHome), /comes to the same today/)
+      const said = await perdure(1, 'replay', file, '--app', next)
+      assert.match(said, /event 1 of run `door\/ajar` \(`open`\) leads to the state `"closed"` instead of `"open"`/)
+      assert.equal(await perdure(0, 'verify', ...atHome), 'The store is sound.\n')
+    })
   })

@@ -38,8 +38,8 @@ for (const how of ['a live owner', 'a closed store', 'files'] as const)
       await room.remove()
     })
 
-    test('`replay` plays a flow, and a conversation that waits for a person', async () => {
-      for (const run of ['report/1', 'report/1/helper', 'helper/ann']) {
+    test('`replay` plays a flow, a conversation that waits for a person, and a machine', async () => {
+      for (const run of ['report/1', 'report/1/helper', 'helper/ann', 'door/ajar']) {
         const { code, out, err } = await say(runReplay, { dir, target: target(run), app })
         assert.deepEqual([code, out, err], [0, `✔ \`${run}\` comes to the same today. Nothing was asked outside.\n`, ''])
       }
@@ -56,6 +56,8 @@ for (const how of ['a live owner', 'a closed store', 'files'] as const)
         stopped.out,
         /^✖ The replay stops: request 1 of turn 1 of run `report\/1\/helper` is asked in another way \(system/,
       )
+      const door = await say(runReplay, { ...command, target: target('door/ajar') })
+      assert.match(door.out, /^✖ .*: event 1 of run `door\/ajar` \(`open`\) leads to the state `"closed"` instead of `"open"`/)
       const [line] = parseLines((await say(runReplay, { ...command, json: true })).out)
       assert.equal(line?.identical, false)
       assert.match(JSON.stringify(line?.stopped), /"changed":\["system prompt"\]/)
@@ -65,9 +67,7 @@ for (const how of ['a live owner', 'a closed store', 'files'] as const)
       assert.match(live.out, /\n {2}~ turn 1 {2}system prompt/)
     })
 
-    test('`replay` refuses a machine, and an app without the flow', async () => {
-      const machine = await say(runReplay, { dir, target: target('door/ajar'), app })
-      assert.deepEqual([machine.code, /^perdure replay: REPLAY_UNSUPPORTED: /.test(machine.err)], [1, true])
+    test('`replay` refuses an app without the flow', async () => {
       const flow = await say(runReplay, { dir, target: target('report/1'), app: next })
       assert.deepEqual([flow.code, /Expected `flows` to have the flow `report`.* got none/.test(flow.err)], [2, true])
       const none = await say(runReplay, { dir, target: target('report/1'), app: 'nowhere.ts' })

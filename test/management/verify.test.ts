@@ -5,7 +5,7 @@ import { buildAgent, openRuntime } from 'perdure'
 import { scriptedModel } from 'perdure/testing'
 import type { Finding } from '../../src/management/finding.ts'
 import { verifyStore } from '../../src/management/verify.ts'
-import { encodeRecord } from '../../src/persistence/codec.ts'
+import { decodeRecord, encodeRecord } from '../../src/persistence/codec.ts'
 import {
   deletionKey,
   endedKey,
@@ -22,6 +22,7 @@ import {
 import { openLevelStore } from '../../src/persistence/leveldb.ts'
 import { parseHead } from '../../src/persistence/run-record.ts'
 import type { KeyRange, Operation, Store } from '../../src/persistence/store.ts'
+import { TAKEN_KEYS } from '../../src/runtime/taken-record.ts'
 import { createManagedRoom, toArray } from '../support/managed-store.ts'
 
 let room: Awaited<ReturnType<typeof createManagedRoom>>
@@ -101,6 +102,15 @@ const damages: readonly Damage[] = [
       return [{ type: 'put', key, value }]
     },
     ['step report/1 run'],
+  ],
+  [
+    'what a machine took, if it cannot be replayed',
+    async (store) => {
+      const [key, value] = await firstIn(store, stepRange('door/ajar', TAKEN_KEYS), 1)
+      const record = decodeRecord(key, value) as object // as it was written
+      return [put(key, { ...record, value: { event: 'open' } })]
+    },
+    ['step door/ajar part'],
   ],
   ['a step too few', async (store) => [del((await firstIn(store, stepRange('report/1')))[0])], ['journal report/1 run']],
   [

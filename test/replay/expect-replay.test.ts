@@ -32,6 +32,8 @@ const defineStory =
   }
 const machine = setup({}).createMachine({ id: 'door', initial: 'open', states: { open: { on: { shut: 'closed' } }, closed: {} } })
 
+const locked = setup({}).createMachine({ id: 'door', initial: 'open', states: { open: {}, closed: {} } })
+
 describe('expectReplay', () => {
   let room: TempRoom
   const runs = (): string => join(room.root, 'runs')
@@ -50,13 +52,13 @@ describe('expectReplay', () => {
     await session.run('add')
     await (await session.fork({ at: { turn: 2 }, id: 'other', systemPrompt: 'Be long.' })).resume()
     await defineStory(answering())(runtime).run('today', { id: 'story-1' })
-    await runtime.start(machine, { id: 'door-1' })
+    await (await runtime.start(machine, { id: 'door-1' })).send({ type: 'shut' })
     await mkdir(runs())
     const connection = await connect(store) // while the runtime goes on
     for (const run of ['default/main', 'default/other', 'story-1', 'door-1']) {
       const chunks: Uint8Array[] = []
       for await (const chunk of connection.export(run)) chunks.push(chunk)
-      await writeFile(fileOf(run, run === 'door-1' ? room.root : runs()), Buffer.concat(chunks))
+      await writeFile(fileOf(run), Buffer.concat(chunks))
     }
     await connection[Symbol.asyncDispose]()
     await runtime.close()
@@ -65,13 +67,14 @@ describe('expectReplay', () => {
 
   test('replays every export of a folder, and a single one', async () => {
     const { model, calls } = noModel()
-    const code = { agents: [toAgent(model)], flows: { story: defineStory(model) } }
+    const code = { agents: [toAgent(model)], flows: { story: defineStory(model) }, machines: [machine] }
     const replayed = await expectReplay(pathToFileURL(runs()), code)
     assert.deepEqual(
       replayed.map(({ file, id, identical, output }) => ({ file, id, identical, output })),
       [
         { file: fileOf('default/main'), id: 'default/main', identical: true, output: 'It is 3.' },
         { file: fileOf('default/other'), id: 'default/other', identical: true, output: 'It is 3.' },
+        { file: fileOf('door-1'), id: 'door-1', identical: true, output: undefined },
         { file: fileOf('story-1'), id: 'story-1', identical: true, output: 'It is 3. today, noted' },
       ],
     )
@@ -80,11 +83,13 @@ describe('expectReplay', () => {
   })
 
   test('says of each file where it differs, and in what', async () => {
-    const code = { agents: [toAgent(undefined, { systemPrompt: 'Be long.' })], flows: { story: defineStory(noModel().model) } }
+    const agents = [toAgent(undefined, { systemPrompt: 'Be long.' })]
+    const code = { agents, flows: { story: defineStory(noModel().model) }, machines: [locked] }
     await assert.rejects(expectReplay(runs(), code), (error: Error) => {
-      assert.match(error.message, /^1 of 3 recorded runs differ from today's code:\n/)
+      assert.match(error.message, /^2 of 4 recorded runs differ from today's code:\n/)
       assert.ok(error.message.includes(fileOf('default/main')))
       assert.match(error.message, /request 1 of turn 1 of run `default\/main` is asked in another way \(system prompt\)/)
+      assert.match(error.message, /event 1 of run `door-1` \(`shut`\) leads to the state `"open"` instead of `"closed"`/)
       return 'code' in error && error.code === 'REPLAY_DIVERGED'
     })
     const other = (runtime: Runtime) => {
@@ -114,14 +119,15 @@ describe('expectReplay', () => {
     await assert.rejects(expectReplay(fileOf('default/main'), { ...options, agents: changed }), { code: 'REPLAY_DIVERGED' })
   })
 
-  test('refuses code that lacks the agent, a folder without exports, a run of a machine, and a damaged file', async () => {
+  test('refuses code that lacks the agent, or the machine, a folder without exports, and a damaged file', async () => {
     await assert.rejects(expectReplay(runs(), { agents: [] }), {
       name: 'TypeError',
       message: 'Expected `agents` to have the agent `default`, whose run `default/main` is, got none',
     })
     await assert.rejects(expectReplay(await mkdtemp(join(room.root, 'empty'))), { name: 'TypeError', message: /got none/ })
-    await assert.rejects(expectReplay(fileOf('door-1', room.root)), {
-      message: /door-1\.perdure\n.*`door-1` of the machine `door`/s,
+    await assert.rejects(expectReplay(fileOf('door-1')), {
+      name: 'TypeError',
+      message: /^Expected `machines` to have the machine `door`/,
     })
     const damaged = fileOf('damaged', room.root)
     await writeFile(damaged, (await readFile(fileOf('story-1'))).subarray(0, 400))

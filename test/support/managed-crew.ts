@@ -5,34 +5,45 @@ import { scriptedModel } from 'perdure/testing'
 import { type AnyStateMachine, assign, setup } from 'xstate'
 import { z } from 'zod'
 
-const door = setup({
-  types: {
-    context: {} as { opened: number; note: string },
-    events: {} as { type: 'open' } | { type: 'close' } | { type: 'break' },
-  },
-}).createMachine({
-  id: 'door',
-  version: '1',
-  context: { opened: 0, note: 'front' },
-  initial: 'closed',
-  states: {
-    closed: { on: { open: { target: 'open', actions: assign({ opened: ({ context }) => context.opened + 1 }) } } },
-    open: {
-      on: {
-        close: 'shut',
-        break: {
-          actions: () => {
-            throw new Error('The hinge broke')
+/** It opens so often. */
+export const toDoor = (times = Number.POSITIVE_INFINITY) =>
+  setup({
+    types: {
+      context: {} as { opened: number; note: string },
+      events: {} as { type: 'open' } | { type: 'close' } | { type: 'break' },
+    },
+  }).createMachine({
+    id: 'door',
+    version: '1',
+    context: { opened: 0, note: 'front' },
+    initial: 'closed',
+    states: {
+      closed: {
+        on: {
+          open: {
+            guard: ({ context }) => context.opened < times,
+            target: 'open',
+            actions: assign({ opened: ({ context }) => context.opened + 1 }),
           },
         },
       },
-      after: { 3600000: 'closed' },
+      open: {
+        on: {
+          close: 'shut',
+          break: {
+            actions: () => {
+              throw new Error('The hinge broke')
+            },
+          },
+        },
+        after: { 3600000: 'closed' },
+      },
+      shut: { type: 'final' },
     },
-    shut: { type: 'final' },
-  },
-  output: ({ context }) => ({ opened: context.opened }),
-})
+    output: ({ context }) => ({ opened: context.opened }),
+  })
 
+const door = toDoor()
 export const machines: readonly AnyStateMachine[] = [door]
 
 const deploy = tool({

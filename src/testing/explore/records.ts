@@ -4,6 +4,7 @@ import { loadHeads } from '../../persistence/run-log.ts'
 import { type Head, parseStep, type StepRecord } from '../../persistence/run-record.ts'
 import { loadSnapshotLog } from '../../persistence/snapshots.ts'
 import type { Store } from '../../persistence/store.ts'
+import { TAKEN } from '../../runtime/taken-record.ts'
 
 /** What a store holds of one run. */
 interface RunRecords {
@@ -30,7 +31,10 @@ export async function readRecords(store: StoreReader, parts: 'steps' | 'all'): P
     if (isPerdureError(head)) throw head
     const { id } = head
     const steps = new Map<string, StepRecord>()
-    for await (const [key, bytes] of store.entries(stepRange(id))) steps.set(toStep(id, key), parseStep(id, key, bytes))
+    for await (const [key, bytes] of store.entries(stepRange(id))) {
+      const step = parseStep(id, key, bytes)
+      if (step.kind !== TAKEN) steps.set(toStep(id, key), step) // in which order it was taken, a death may change
+    }
     const snapshot = parts === 'all' ? (await loadSnapshotLog(store as Store, id, head.snapshot)).value : undefined
     const taken: string[] = []
     if (parts === 'all') {
