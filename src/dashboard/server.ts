@@ -3,8 +3,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { toMessage } from '../errors.ts'
 import type { Management } from '../management/management.ts'
-import { isMethodName, methods, toLiveArguments } from '../management/methods.ts'
+import { isMethodName, toLiveArguments } from '../management/methods.ts'
 import { toWireError } from '../management/wire.ts'
+import { apiMethods, type DashboardApi, isApiMethod, toDashboardApi } from './api.ts'
 import { createEventFeed, type EventFeed } from './event-feed.ts'
 import { createGuard, securityHeaders } from './guard.ts'
 import { toJsonView } from './json-view.ts'
@@ -33,7 +34,7 @@ type Method = (...args: readonly unknown[]) => Promise<unknown> | AsyncIterable<
  * Serves a page to look at a store and to change it, on the loopback interface, to whoever has its `url`. What the page can do is what {@link Management} can.
  * Errors: those of listening, such as that the port is taken.
  *
- * `POST /api/<method>` takes `{ args, whole? }` and answers with a line of JSON for each item, `{ value, cut }`, then `{ end: true }` or `{ error }`; without an end it was cut off.
+ * `POST /api/<method>` ({@link DashboardApi}) takes `{ args, whole? }` and answers with a line of JSON for each item, `{ value, cut }`, then `{ end: true }` or `{ error }`; without an end it was cut off.
  * `GET /events` are server-sent events.
  */
 export async function serveDashboard(management: Management, { port = 0 }: DashboardOptions = {}): Promise<Dashboard> {
@@ -44,6 +45,7 @@ export async function serveDashboard(management: Management, { port = 0 }: Dashb
   const bound = (server.address() as AddressInfo).port // it listens on TCP
   const guard = createGuard(bound, [`${HOST}:${bound}`, `localhost:${bound}`])
   const feed = createEventFeed(management)
+  const api = toDashboardApi(management)
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const url = parseUrl(request.url)
     const { method = '', headers } = request
@@ -51,7 +53,7 @@ export async function serveDashboard(management: Management, { port = 0 }: Dashb
     if (url === undefined || refusal !== undefined) return refuse(request, response, refusal)
     const answered =
       method === 'POST'
-        ? answerCall(management, url.pathname, request, response)
+        ? answerCall(api, url.pathname, request, response)
         : answerPage({ files, feed }, url.pathname, request, response)
     answered.catch((error: unknown) => {
       if (response.headersSent) response.destroy()
@@ -114,14 +116,9 @@ function tellEvents(feed: EventFeed, request: IncomingMessage, response: ServerR
   })
 }
 
-async function answerCall(
-  management: Management,
-  path: string,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+async function answerCall(api: DashboardApi, path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const [, folder, name = '', ...rest] = path.split('/')
-  if (folder !== 'api' || rest.length > 0 || !isMethodName(name) || methods[name] === 'upload') return refuse(request, response)
+  if (folder !== 'api' || rest.length > 0 || !isApiMethod(name) || apiMethods[name] === 'upload') return refuse(request, response)
   const call = await readCall(request)
   if (call === undefined)
     return refuse(request, response, { status: 400, message: 'Expected `{ "args": […] }` in JSON, of at most 16 MB.' })
@@ -135,8 +132,8 @@ async function answerCall(
     await once(response, 'drain', { signal: gone.signal }).catch(() => {}) // gone: the iteration is ended by it
   }
   try {
-    const method = (management[name] as Method).bind(management) // by the table, one with these arguments
-    if (methods[name] === 'value') await write(toJsonView(await method(...args), { whole }))
+    const method = (api[name] as Method).bind(api) // by the table, one with these arguments
+    if (!isMethodName(name) || apiMethods[name] === 'value') await write(toJsonView(await method(...args), { whole }))
     else {
       const items = method(...toLiveArguments(name, args, gone.signal)) as AsyncIterable<unknown>
       for await (const item of items) {

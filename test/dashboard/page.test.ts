@@ -190,6 +190,59 @@ describe('the page of the dashboard', { skip: noBrowser }, () => {
     assert.equal((await store.run('order/4712')).status, 'cancelled')
   })
 
+  test('a conversation is forked with another prompt, and at a tool with another result', async () => {
+    await using watched = await open(run('helper/zoe'))
+    const { page, complaints } = watched
+    await page.getByRole('button', { name: 'Fork…' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Fork this conversation' })
+    assert.equal(await dialog.getByLabel('Prompt', { exact: true }).inputValue(), 'search moons')
+    await dialog.getByLabel('Prompt', { exact: true }).fill('search comets')
+    await dialog.getByLabel('System prompt').fill('Help thoroughly.')
+    await takePicture(page, 'fork')
+    await dialog.getByRole('button', { name: 'Fork', exact: true }).click()
+    await untilSays(page, 'h1', /^helper\/zoe./)
+    const id = (await page.locator('h1').textContent()) ?? ''
+    const forked = await store.run(id)
+    assert.deepEqual(
+      [forked.status, forked.forkedFrom, forked.tree.map(({ turn, prompt }) => [turn, prompt])],
+      ['running', { run: 'helper/zoe', turn: 2 }, [[2, 'search comets']]],
+    )
+    await page.goto(`${new URL(dashboard.url).origin}/${run('helper/zoe')}`)
+    await page.getByRole('button', { name: 'Fork…' }).click()
+    await dialog.getByLabel('Turn').selectOption('1')
+    await dialog.getByLabel('From').selectOption({ label: 'search, called by request 1 of the model' })
+    await dialog.getByLabel('What the tool returned').fill('nothing about tides')
+    await dialog.getByRole('button', { name: 'Fork', exact: true }).click()
+    await page.waitForURL(({ hash }) => hash !== run(id) && hash !== run('helper/zoe'))
+    const other = decodeURIComponent(new URL(page.url()).hash.slice('#/run/'.length))
+    const steps = JSON.stringify(await toArray(store.steps(other)))
+    assert.ok(steps.includes('nothing about tides'), steps)
+    assert.deepEqual(complaints, [])
+  })
+
+  test('two runs are seen beside each other', async () => {
+    await using watched = await open(run('helper/zoe'))
+    const { page, complaints } = watched
+    await page.getByRole('button', { name: 'Compare…' }).click()
+    const dialog = page.getByRole('dialog', { name: 'Compare with another run' })
+    await dialog.getByLabel('Run').fill('helper/mallory')
+    await dialog.getByRole('button', { name: 'Compare', exact: true }).click()
+    await untilSays(page, 'h1', 'helper/mallory and helper/zoe')
+    await untilSays(page, '.compare-side[data-side="left"]', 'search terrible')
+    await untilSays(page, '.compare-side[data-side="right"]', 'search tides')
+    await untilSays(page, '.compare-change[data-change="added"]', 'only right') // the second turn
+    await page.getByRole('link', { name: 'Exchange' }).click()
+    await untilSays(page, '.compare-side[data-side="left"]', 'search tides')
+    assert.equal(await page.evaluate('window.stolen'), undefined)
+    await page.goto(
+      `${new URL(dashboard.url).origin}/#/compare/${encodeURIComponent('report/1')}/${encodeURIComponent('report/1')}`,
+    )
+    await untilSays(page, '.compare-verdict', 'They came to the same in the same way.')
+    await page.goto(`${new URL(dashboard.url).origin}/#/compare/nobody/${encodeURIComponent('report/1')}`)
+    await untilSays(page, 'h2', 'They cannot be compared')
+    assert.deepEqual(complaints, [])
+  })
+
   test('what a model and a tool wrote does nothing, and is seen; 10 MB of it too', async () => {
     await using watched = await open(run('helper/mallory', 'transcript'))
     const { page, complaints } = watched
@@ -225,6 +278,7 @@ describe('the page of the dashboard', { skip: noBrowser }, () => {
     ['state', run('order/4711', 'state')],
     ['journal', run('helper/eve', 'journal')],
     ['flow', run('report/1')],
+    ['compare', `#/compare/${encodeURIComponent('helper/zoe')}/${encodeURIComponent('helper/ann')}`],
     ['no-such-run', run('nobody')],
   ] as const
   const looks = [
@@ -238,7 +292,7 @@ describe('the page of the dashboard', { skip: noBrowser }, () => {
       const { page, complaints } = watched
       for (const [name, hash] of views) {
         await page.goto(`${new URL(dashboard.url).origin}/${hash}`)
-        await page.locator('.virtual-row:visible, .inbox, .tab > *, main .empty').first().waitFor()
+        await page.locator('.virtual-row:visible, .inbox, .tab > *, main .empty, .compare-figures').first().waitFor()
         if (name.endsWith('statechart')) await page.locator('.chart svg').waitFor()
         if (name === 'cost') await page.locator('.plot canvas').waitFor()
         await page.waitForFunction("document.querySelector('.announcement').dataset.said !== 'true'")

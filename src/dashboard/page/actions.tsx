@@ -2,7 +2,9 @@ import { useRef, useState } from 'preact/hooks'
 import type { RunDetails } from '../../management/management.ts'
 import type { AcceptedEvent } from './accepted-events.ts'
 import { ask } from './api.ts'
+import { CompareForm } from './compare-form.tsx'
 import { type Deed, DeedError, useDeed } from './deed.tsx'
+import { ForkForm } from './fork-form.tsx'
 import { toRunHash } from './route.ts'
 import { JsonField } from './schema-form.tsx'
 
@@ -40,6 +42,8 @@ export function Actions({ details, events, why }: ActionsProps) {
           </button>
         </>
       )}
+      {kind === 'agent' && details.tree.length > 0 && <ForkForm key={id} details={details} deed={deed} />}
+      <CompareForm key={`compare ${id}`} details={details} />
       {isLive && <CancelForm id={id} deed={deed} />}
       <DeedError deed={deed} />
     </div>

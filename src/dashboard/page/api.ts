@@ -1,5 +1,5 @@
-/** The methods of a Management, over HTTP. What JSON has no word for is an object of one field that begins with `$`. */
-import type { Management } from '../../management/management.ts'
+/** The methods of a DashboardApi, over HTTP. What JSON has no word for is an object of one field that begins with `$`. */
+import type { DashboardApi } from '../api.ts'
 
 export class ApiError extends Error {
   readonly code: string | undefined
@@ -29,8 +29,8 @@ interface CallOptions {
   readonly signal?: AbortSignal
 }
 
-type ValueOf<M extends keyof Management> = Awaited<ReturnType<Management[M]>>
-type ItemOf<M extends keyof Management> = ReturnType<Management[M]> extends AsyncIterable<infer Item> ? Item : never
+type ValueOf<M extends keyof DashboardApi> = Awaited<ReturnType<DashboardApi[M]>>
+type ItemOf<M extends keyof DashboardApi> = ReturnType<DashboardApi[M]> extends AsyncIterable<infer Item> ? Item : never
 
 /** What was answered, and which texts of it are cut. */
 export interface Answer<T> {
@@ -39,7 +39,7 @@ export interface Answer<T> {
 }
 
 async function* readLines(
-  name: keyof Management,
+  name: keyof DashboardApi,
   args: readonly unknown[],
   { whole, signal }: CallOptions,
 ): AsyncGenerator<Line> {
@@ -78,9 +78,9 @@ async function* readLines(
 }
 
 /** Asks for one value. */
-export async function ask<M extends keyof Management>(
+export async function ask<M extends keyof DashboardApi>(
   name: M,
-  args: Parameters<Management[M]>,
+  args: Parameters<DashboardApi[M]>,
   options: CallOptions = {},
 ): Promise<Answer<ValueOf<M>>> {
   for await (const { value, cut = [] } of readLines(name, args, options)) return { value: value as ValueOf<M>, cut }
@@ -88,17 +88,17 @@ export async function ask<M extends keyof Management>(
 }
 
 /** Asks for items, one after the other. */
-export async function* list<M extends keyof Management>(
+export async function* list<M extends keyof DashboardApi>(
   name: M,
-  args: Parameters<Management[M]>,
+  args: Parameters<DashboardApi[M]>,
   options: CallOptions = {},
 ): AsyncGenerator<ItemOf<M>> {
   for await (const { value } of readLines(name, args, options)) yield value as ItemOf<M>
 }
 
-export async function listAll<M extends keyof Management>(
+export async function listAll<M extends keyof DashboardApi>(
   name: M,
-  args: Parameters<Management[M]>,
+  args: Parameters<DashboardApi[M]>,
   options: CallOptions = {},
 ): Promise<Answer<readonly ItemOf<M>[]>> {
   const items: ItemOf<M>[] = []

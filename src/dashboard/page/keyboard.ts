@@ -23,7 +23,7 @@ export function openKeyboard(): void {
     if (isChord && key === 'r') return go('#/')
     if (key === '/') {
       event.preventDefault()
-      if (route.value.view === 'inbox' || matchMedia('(width < 1000px)').matches) go('#/')
+      if (route.value.view === 'inbox' || route.value.view === 'compare' || matchMedia('(width < 1000px)').matches) go('#/')
       requestAnimationFrame(() => document.querySelector<HTMLInputElement>('#search')?.focus())
     }
     if (key === 'ArrowDown' && document.activeElement === document.body) focusRow()

@@ -4,6 +4,7 @@ import { useEffect } from 'preact/hooks'
 import type { StoreInfo } from '../../management/management.ts'
 import { Announcement } from './announcement.tsx'
 import { ask } from './api.ts'
+import { CompareView } from './compare-view.tsx'
 import { connection, onEvent, openFeed } from './feed.ts'
 import { Inbox, inbox, openInbox } from './inbox.tsx'
 import { openKeyboard } from './keyboard.ts'
@@ -36,14 +37,16 @@ function App() {
       <Header />
       <Away />
       <div class="columns">
-        {at.view !== 'inbox' && (
+        {(at.view === 'runs' || at.view === 'run') && (
           <aside class="side" aria-label="All runs">
             <RunsView current={at.view === 'run' ? at.id : undefined} />
           </aside>
         )}
         {at.view !== 'runs' && (
           <main id="main" tabIndex={-1}>
-            {at.view === 'run' ? <RunView id={at.id} tab={at.tab} /> : <Inbox />}
+            {at.view === 'run' && <RunView id={at.id} tab={at.tab} />}
+            {at.view === 'compare' && <CompareView a={at.a} b={at.b} />}
+            {at.view === 'inbox' && <Inbox />}
           </main>
         )}
       </div>

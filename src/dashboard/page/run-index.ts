@@ -79,6 +79,17 @@ export const shown = computed<readonly Run[]>(() => {
   return found.sort(compare[sorting.value])
 })
 
+const SIMILAR = 50
+
+/** Runs of the same name that are no part of it, those that changed last first. */
+export function similarRuns(id: string, name: string): readonly string[] {
+  const found = [...byId.values()].filter((run) => isReadable(run) && run.name === name && run.id !== id)
+  return found
+    .sort(compare.updated)
+    .slice(0, SIMILAR)
+    .map((run) => run.id)
+}
+
 let changedAt = 0
 function changed(): void {
   changedAt = changedAt === 0 ? (setTimeout(flush, 100) as unknown as number) : changedAt // the DOM's, which is a number
