@@ -146,7 +146,7 @@ export function createDurableActor<TMachine extends AnyStateMachine>(
   const taken = isRecorded
     ? recordTaken(actor, { log, now: () => queue.now(), timers: toPending, isRestored: record !== undefined })
     : undefined
-  const room = { timers: taken === undefined ? queue : { ...queue, now: taken.now } }
+  const room = { timers: queue, takenAt: taken?.now }
   const timers: DurableTimers = takeOverTimers(room, log.id, actor, record?.timers ?? [], (timer, deliver) => {
     if (taken === undefined) deliver()
     else taken.fire(timer, deliver)

@@ -15,6 +15,8 @@ export interface StoredTimer {
   readonly event: EventObject
   /** Epoch milliseconds. */
   readonly dueAt: number
+  /** How long after what led to it had been taken it was set, in milliseconds: it comes that much later than a replay has it, where nothing takes time. Default: 0. */
+  readonly lagMs?: number | undefined
   /** As in XState, an id is that of the last event that was set under it, until one of them fires: this one can no longer be cancelled by it. */
   readonly isFree?: true
 }
@@ -52,7 +54,8 @@ export function toPath(actor: AnyActorRef): string[] {
 
 /** Takes over the delayed events of `root`, which must not have been started, and arms those that were `stored`. */
 export function takeOverTimers(
-  room: { readonly timers: Pick<TimerQueue, 'now' | 'set' | 'clear'> },
+  /** `takenAt`: the time of taking what they follow from. Default: now. */
+  room: { readonly timers: Pick<TimerQueue, 'now' | 'set' | 'clear'>; readonly takenAt?: (() => number) | undefined },
   run: string,
   root: AnyActorRef,
   stored: readonly StoredTimer[],
@@ -114,8 +117,12 @@ export function takeOverTimers(
         `Expected the target of the delayed event \`${event.type}\` to belong to run \`${run}\`, got an actor of another system`,
       )
     if (id !== undefined) freeId(source, id)
-    const dueAt = Math.min(room.timers.now() + Math.max(0, Number.isNaN(delay) ? 0 : delay), LATEST)
-    const timer: StoredTimer = { id: id ?? toId(source), source: toPath(source), target: toPath(target), event, dueAt }
+    const toDueAt = (from: number): number => Math.min(from + Math.max(0, Number.isNaN(delay) ? 0 : delay), LATEST)
+    const now = room.timers.now()
+    const dueAt = toDueAt(now) // never before it has passed, however long the transition took
+    const lagMs = dueAt - toDueAt(room.takenAt?.() ?? now)
+    const place = { source: toPath(source), target: toPath(target) }
+    const timer: StoredTimer = { id: id ?? toId(source), ...place, event, dueAt, ...(lagMs === 0 ? {} : { lagMs }) }
     pending = [...pending, timer]
     arm(timer, source, target)
   }

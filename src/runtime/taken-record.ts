@@ -46,9 +46,12 @@ export type Taken = TakenInput & TakenResult
 
 export type PendingTimers = readonly [count: number, nextAt: number | undefined]
 
+/** When it is due in a replay, which takes no time over anything. */
+export const toReplayedDueAt = ({ dueAt, lagMs = 0 }: StoredTimer): number => dueAt - lagMs
+
 export const toPendingTimers = (pending: readonly StoredTimer[]): PendingTimers => [
   pending.length,
-  pending.reduce<number | undefined>((next, { dueAt }) => (next === undefined ? dueAt : Math.min(next, dueAt)), undefined),
+  pending.length === 0 ? undefined : Math.min(...pending.map(toReplayedDueAt)),
 ]
 
 const Path = z.array(z.string())

@@ -7,14 +7,22 @@ import { type StoredTimer, toPath } from './durable-timers.ts'
 import { toHash } from './fingerprint.ts'
 import { isMachine } from './machine-structure.ts'
 import { isUnwritable } from './run-errors.ts'
-import { type PendingTimers, type Taken, type TakenInput, takenKey, toPendingTimers, toTakenRecord } from './taken-record.ts'
+import {
+  type PendingTimers,
+  type Taken,
+  type TakenInput,
+  takenKey,
+  toPendingTimers,
+  toReplayedDueAt,
+  toTakenRecord,
+} from './taken-record.ts'
 
 /**
  * Writes down what the actors of a machine's run take from outside of them, in the order in which they take it: with it, the run can be played again. All else that happens in them follows
  * from it. Each is a record beside the journal, in the commit of the transition that it led to (P5), and costs no sync of its own. Of what led to nothing the last may be lost with the process.
  */
 export interface TakenRecorder {
-  /** The time, in epoch milliseconds: while something is taken, that of taking it. So a delay is the same when it is played again. */
+  /** The time, in epoch milliseconds: while something is taken, that of taking it. From there a replay counts delays. */
   now(): number
   /** Starts the actors, for the first time or restored: what they do then follows from it. */
   start(task: () => void): void
@@ -101,7 +109,8 @@ export function recordTaken(root: AnyActorRef, { log, now, timers, isRestored }:
   const toInput = (source: AnyActorRef | undefined, target: AnyActorRef, event: EventObject): TakenInput | undefined => {
     const from = origin
     origin = undefined
-    if (typeof from === 'object') return { name: 'timer', type: from.event.type, source: from.source, dueAt: from.dueAt }
+    if (typeof from === 'object')
+      return { name: 'timer', type: from.event.type, source: from.source, dueAt: toReplayedDueAt(from) }
     if (target.getSnapshot().status !== 'active') return undefined // it takes nothing
     if (source === undefined && event.type === 'perdure.settled') return toSettled(log, target, event)
     if (source !== undefined && isOwn(source, event))

@@ -19,8 +19,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     edits: [
       [
         'runtime/machine-activation.ts',
-        'actor.send(event)\n    return commit()',
-        'actor.send(event)\n    commit().catch(() => {})\n    return Promise.resolve()',
+        'durable.send(event)\n    return commit()',
+        'durable.send(event)\n    commit().catch(() => {})\n    return Promise.resolve()',
       ],
     ],
     subject: 'machines/inbox',

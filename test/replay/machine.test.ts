@@ -51,6 +51,30 @@ async function assertStops(recording: RunRecording, machine: AnyStateMachine, me
   await assert.rejects(replay(recording, machine), { code: 'REPLAY_DIVERGED', message })
 }
 
+test('a delay that was set late in a slow transition is not shorter for that, and a replay is equal', async () => {
+  let slow: () => void = () => {}
+  const machine = setup({ types: { events: {} as { type: 'go' } } }).createMachine({
+    id: 'slow',
+    initial: 'idle',
+    states: {
+      idle: { on: { go: { target: 'waiting', actions: () => slow() } } },
+      waiting: { after: { 1000: 'up' } },
+      up: { type: 'final' },
+    },
+  })
+  const recording = await record([machine], async (runtime, clock) => {
+    slow = () => clock.set(clock.now() + 400)
+    const run = await runtime.start(machine, { id: 'x' })
+    await run.send({ type: 'go' })
+    await clock.advance(999)
+    assert.equal((await run.snapshot()).value, 'waiting')
+    await clock.advance(1)
+    await run.done()
+    slow = () => {}
+  })
+  await assertEqual(recording, machine)
+})
+
 interface OrderChange {
   readonly limit?: number
   readonly delayMs?: number
