@@ -26,8 +26,6 @@ function nameByHeading(_context, page) {
   if (heading === undefined) throw new Error(`docs/${page.name}.md does not begin with a heading`)
   places.set(page, order.includes(page.name) ? order.indexOf(page.name) : order.length)
   page.name = heading.replaceAll('`', '')
-  const [first, ...rest] = page.content.slice(before)
-  page.content = [{ ...first, text: first.text.slice(first.text.indexOf('\n') + 1) }, ...rest]
 }
 
 /** The agent's machine is shown by the name of its type: what XState infers of it has hundreds of lines, and tells nothing that one would write. */

@@ -9,6 +9,14 @@ import { promisify } from 'node:util'
 import { inflateSync } from 'node:zlib'
 import { createTempRoom, type TempRoom } from '../support/temp-room.ts'
 
+/** What typedoc knows of a module or of a name in it. */
+interface Described {
+  readonly name: string
+  readonly comment?: object
+  readonly children?: readonly Described[]
+  readonly signatures?: readonly Described[]
+}
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 describe('the site of the docs', () => {
@@ -22,7 +30,7 @@ describe('the site of the docs', () => {
     room = await createTempRoom()
     site = room.path('site')
     const typedoc = join(root, 'docs/node_modules/typedoc/bin/typedoc')
-    const args = [typedoc, '--options', join(root, 'docs/typedoc.json'), '--out', site]
+    const args = [typedoc, '--options', join(root, 'docs/typedoc.json'), '--html', site, '--json', room.path('api.json')]
     const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { cwd: root })
     said = stdout + stderr
     for (const path of await readdir(site, { recursive: true }))
@@ -32,6 +40,19 @@ describe('the site of the docs', () => {
 
   test('it is built without a warning', () => {
     assert.doesNotMatch(said, /\[warning\]|\[error\]/)
+  })
+
+  test('the reference has every entry of the package, and says of every exported name what it is', async () => {
+    const { children: entries = [] } = JSON.parse(await readFile(room.path('api.json'), 'utf8')) as Described // of typedoc
+    const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> }
+    const names = Object.keys(exports).filter((path) => !path.endsWith('.json'))
+    assert.deepEqual(entries.map(({ name }) => name).toSorted(), names.map((path) => path.replace('.', 'perdure')).toSorted())
+    const isSaid = ({ comment, signatures = [] }: Described): boolean =>
+      comment !== undefined || (signatures.length > 0 && signatures.every((signature) => signature.comment !== undefined))
+    const unsaid = entries.flatMap((entry) =>
+      [entry, ...(entry.children ?? [])].filter((described) => !isSaid(described)).map(({ name }) => `${entry.name}: ${name}`),
+    )
+    assert.deepEqual(unsaid, [])
   })
 
   test('every page of docs/ is in it, by its heading', async () => {
@@ -46,8 +67,10 @@ describe('the site of the docs', () => {
 
   test('every link leads to a page or a heading that is there, none begins at the root', async () => {
     const broken: string[] = []
+    let links = 0
     for (const [page, text] of pages) {
       for (const [, attribute = ''] of text.matchAll(/<(?:a|link|script|img)\b[^>]*? (?:href|src)="([^"]*)"/g)) {
+        links += 1
         if (/^(https?|mailto):/.test(attribute)) continue
         const [path = '', anchor = ''] = attribute.split('#')
         const file = path === '' ? page : relative(site, join(site, dirname(page), decodeURIComponent(path.replace(/\?.*$/, ''))))
@@ -60,6 +83,7 @@ describe('the site of the docs', () => {
         if (path.startsWith('/') || !isThere || !hasAnchor) broken.push(`${page}: ${attribute}`)
       }
     }
+    assert.ok(links > 10 * pages.size, `${links} links`)
     assert.deepEqual([...new Set(broken)], [])
   })
 
