@@ -1,3 +1,8 @@
+/**
+ * Durable agents, flows and machines: build an agent, open a runtime over a folder, run.
+ *
+ * @module perdure
+ */
 export { type AskHumanOptions, askHumanTool } from './actors/ask-human.ts'
 export type { OnDoubt, Recovery } from './actors/doubt.ts'
 export { type ExecOptions, execTool } from './actors/exec.ts'

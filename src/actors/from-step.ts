@@ -8,6 +8,7 @@ export interface StepArguments<TInput> extends Omit<StepContext, 'note' | 'doubt
   readonly input: TInput
 }
 
+/** How a step is retried, limited in time, and brought out of doubt. */
 export interface FromStepOptions<TOutput = unknown, TInput = unknown> {
   /**
    * `false`: executing it changes nothing outside, so it need not wait until its intent is on disk. Default: true.

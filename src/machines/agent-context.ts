@@ -35,6 +35,7 @@ export interface AgentError {
   readonly details: Readonly<Record<string, unknown>>
 }
 
+/** What the agent machine knows: the conversation, and where its turn is. */
 export interface AgentContext {
   /** The whole conversation, without the system prompt. Only ever appended to. */
   readonly messages: readonly Message[]
@@ -100,6 +101,7 @@ export interface Prompt extends TurnLimits {
   readonly spent?: Spent | undefined
 }
 
+/** What the agent machine is told. */
 export type AgentEvent =
   /** Begins a turn; while one is under way: the turn after it. */
   | (Prompt & { readonly type: 'prompt' })
@@ -125,6 +127,7 @@ export type CallEvent =
   | { readonly type: 'xstate.done.actor.approval.id'; readonly actorId: string; readonly output: Approval }
   | { readonly type: 'xstate.error.actor.approval.id'; readonly actorId: string; readonly error: unknown }
 
+/** What the agent machine begins with: nothing, an earlier conversation, or a prompt. */
 export interface AgentInput extends TurnLimits {
   readonly messages?: readonly Message[]
   /** Number of the last turn in `messages`. */

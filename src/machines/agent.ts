@@ -15,6 +15,7 @@ export { isUnchecked, readAnswer, readHistory } from './agent-turn.ts'
 /** Time that was given more meanwhile is not up. */
 const prolonged = { guard: 'isTimeRaised', actions: 'prolongTime' } as const
 
+/** What every agent is: it asks the model, has the calls of the answer executed, and asks again until there are none. It decides only: what it invokes is given by `buildAgent`. */
 export const agentMachine = agentSetup.createMachine({
   id: 'agent',
   description: 'Thinks and acts until it has an answer to the prompt',
@@ -263,4 +264,5 @@ export const agentMachine = agentSetup.createMachine({
   }),
 })
 
+/** The type of {@link agentMachine}. */
 export type AgentMachine = typeof agentMachine

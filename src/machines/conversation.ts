@@ -8,11 +8,13 @@ export interface ToolCall {
   readonly arguments: string
 }
 
+/** What the user said. */
 export interface UserMessage {
   readonly role: 'user'
   readonly content: string
 }
 
+/** What the model said, and the tool calls it asked for. */
 export interface AssistantMessage {
   readonly role: 'assistant'
   readonly content: string
@@ -24,6 +26,7 @@ export interface AssistantMessage {
   readonly items?: readonly unknown[]
 }
 
+/** What became of a tool call, as the model is told. */
 export interface ToolMessage {
   readonly role: 'tool'
   readonly callId: string
@@ -35,6 +38,7 @@ export interface ToolMessage {
   readonly isError: boolean
 }
 
+/** One message of a conversation; the system prompt is none. */
 export type Message = UserMessage | AssistantMessage | ToolMessage
 
 /** Tokens of one or more model calls. `inputTokens` includes the cached ones, `outputTokens` the reasoning ones. */

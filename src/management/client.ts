@@ -14,6 +14,7 @@ import type { Management } from './management.ts'
 import { type MethodName, methods } from './methods.ts'
 import { encodeFrame, type Frame, fromWireError, packValue, readFrames } from './wire.ts'
 
+/** How the store is reached. */
 export interface ConnectOptions {
   /** The machines to go on with if no other process has the store open. Default: none, and runs of machines can only be looked at. */
   readonly machines?: readonly MachineEntry[] | undefined

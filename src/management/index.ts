@@ -1,3 +1,8 @@
+/**
+ * What a person or a program outside of the app does to a store: list, look, answer, cancel, fork, and more, through the socket of the app that has it open.
+ *
+ * @module perdure/client
+ */
 export type {
   ActorReference,
   MachineDescription,

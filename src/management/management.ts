@@ -61,6 +61,7 @@ export interface UnreadableRun {
   readonly error: ErrorText
 }
 
+/** Which runs are listed, and how many. */
 export interface RunQuery {
   readonly status?: RunStatus | undefined
   readonly kind?: RunInfo['kind'] | undefined
@@ -110,6 +111,7 @@ export interface CallNode {
   readonly calls: readonly CallNode[]
 }
 
+/** A turn, with the calls in it. */
 export interface TurnNode {
   /** From 1. */
   readonly turn: number
@@ -166,6 +168,7 @@ export interface RunSnapshot {
   readonly timers: readonly { readonly at: number; readonly event: string }[]
 }
 
+/** Which events are read. */
 export interface EventQuery {
   /** Only those of this run and of the runs within it (`<run>/…`). Default: all. */
   readonly run?: string | undefined

@@ -1,3 +1,8 @@
+/**
+ * What happened, for people and programs: the log, and a ledger of runs, turns and calls that is kept from events.
+ *
+ * @module perdure/observe
+ */
 export type { ErrorSummary } from './error-summary.ts'
 export { createLedger, type Ledger, type LedgerOptions, type LedgerStore } from './ledger.ts'
 export type { LedgerMachineCall } from './ledger-calls.ts'

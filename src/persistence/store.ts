@@ -30,7 +30,7 @@ export interface Store extends AsyncDisposable {
   readonly epoch: number
   /** Of an encrypted store: what hashes that stand in keys are made with, so that nobody without it can try what they are of. Default: they are plain. */
   readonly hashKey?: Uint8Array | undefined
-  /** Of an encrypted store: the runs whose key is there and nothing else: a crash came between their end and its. Deleting the record {@link runKeyOf} removes such a key. */
+  /** Of an encrypted store: the runs whose key is there and nothing else: a crash came between their end and its. Deleting the record `runKeyOf` removes such a key. */
   readonly lostKeys?: (() => AsyncIterable<string>) | undefined
   get(key: string): Promise<Uint8Array | undefined>
   /** Values in the order of `keys`; `undefined` where a key is absent. */

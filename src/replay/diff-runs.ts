@@ -56,6 +56,7 @@ export interface CallFigures extends Figures {
   readonly attempt: number
 }
 
+/** A call of one run beside that of the other. */
 export type CallDiff = Pair<CallFigures>
 
 export interface TurnDiff extends Pair<TurnFigures> {

@@ -1,3 +1,8 @@
+/**
+ * Recorded runs played with the code of today, and two runs compared: without a key, a network or an effect.
+ *
+ * @module perdure/replay
+ */
 export type {
   CallDiff,
   CallFigures,

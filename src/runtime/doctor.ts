@@ -7,6 +7,7 @@ import type { MachineEntry } from './machine-registry.ts'
 
 export type { DoctorReport } from './examination.ts'
 
+/** Which store is examined, and by which machines. */
 export interface DoctorOptions {
   /** The folder of an existing store. No other process may have it open; the command `perdure doctor` also asks one that has. */
   readonly directory: string

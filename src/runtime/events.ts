@@ -100,4 +100,5 @@ export type RuntimeEvent =
 type WithoutTime<T> = T extends unknown ? Omit<T, 'time'> : never
 export type EmittedEvent = WithoutTime<RuntimeEvent>
 
+/** Hears each event of a runtime as it happens. */
 export type EventListener = (event: RuntimeEvent) => void

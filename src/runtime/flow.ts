@@ -142,6 +142,7 @@ export interface FlowContext {
 /** An ordinary async function. What it does outside of turns and steps runs again at each attempt. */
 export type FlowFunction<TInput, TOutput> = (input: TInput, flow: FlowContext) => Promise<TOutput>
 
+/** How one run of a flow is named, and whether what is recorded of it counts. */
 export interface FlowOptions {
   /** Names the run. Default: made of the flow's name and its input, so that the same input finds the same run. */
   readonly id?: string | undefined

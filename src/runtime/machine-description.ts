@@ -9,6 +9,7 @@ export interface MachineDescription {
   readonly machines: Readonly<Record<string, StateDescription>>
 }
 
+/** A state of a machine, with the states in it. */
 export interface StateDescription {
   /** Unique in its machine. */
   readonly id: string
@@ -26,6 +27,7 @@ export interface StateDescription {
   readonly states: readonly StateDescription[]
 }
 
+/** A transition of a state. */
 export interface TransitionDescription {
   /** The type of the event; empty: it is taken as soon as its guard lets it. */
   readonly event: string
@@ -38,6 +40,7 @@ export interface TransitionDescription {
   readonly description: string | undefined
 }
 
+/** An actor that a state invokes. */
 export interface ActorReference {
   readonly id: string
   readonly src: string

@@ -11,6 +11,7 @@ import type { Services } from './services.ts'
 import { createWaker } from './wake.ts'
 import { createWatchers } from './watchers.ts'
 
+/** How a run of a machine begins. */
 export interface StartOptions<TMachine extends AnyStateMachine> {
   /** Names the run. Default: made of the machine's id and a random part. */
   readonly id?: string | undefined

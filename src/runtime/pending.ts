@@ -30,6 +30,7 @@ export interface Pending {
   readonly askedAt: number
 }
 
+/** Which questions are listed: all of them, when nothing is said. */
 export interface PendingFilter {
   /** Only what this run, or one that belongs to it (`<run>/…`), waits for. Default: all runs. */
   readonly run?: string | undefined

@@ -17,6 +17,7 @@ export interface RunInfo {
   readonly wakeAt: number | undefined
 }
 
+/** Which runs are listed: all of them, when nothing is said. */
 export interface RunFilter {
   readonly status?: RunStatus | undefined
   readonly kind?: RunInfo['kind'] | undefined

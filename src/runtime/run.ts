@@ -24,11 +24,13 @@ import { listSteps, type StepInfo } from './step-list.ts'
 import { type StreamChunk, type StreamOptions, streamRun } from './stream.ts'
 import type { RunEnd, Watcher, Watchers } from './watchers.ts'
 
+/** How an event is sent. */
 export interface SendOptions {
   /** Names the event: one that was taken before is not taken again, so that a sender who does not know whether it arrived can send it once more. */
   readonly id?: string | undefined
 }
 
+/** How long is waited. */
 export interface WaitOptions {
   /** Gives up with `WAIT_TIMEOUT`. Default: waits for ever. */
   readonly timeoutMs?: number | undefined

@@ -34,7 +34,7 @@ export const NO_SPEND: Spend = {
 
 const SPEND_KEYS = Object.keys(NO_SPEND) as readonly (keyof Spend)[] // it has them all
 
-/** What calls cost, as records have it: by name, or the numbers alone in the order of {@link NO_SPEND}, as {@link toStoredSpend} gives them. */
+/** What calls cost, as records have it: by name, or the numbers alone in the order of `NO_SPEND`, as `toStoredSpend` gives them. */
 export const Spend = z.union([
   z
     .array(z.number())

@@ -35,6 +35,7 @@ export type StreamChunk = StreamPiece & {
   readonly attempt: number
 }
 
+/** Where a stream begins, and when it ends. */
 export interface StreamOptions {
   /** That of the last chunk that was taken. Default: the stream begins with the turn that is under way, or was last. */
   readonly offset?: string | undefined

@@ -1,3 +1,8 @@
+/**
+ * For tests of agents, machines and stores: scripted models, a model server, a clock, deaths at every write.
+ *
+ * @module perdure/testing
+ */
 export type { ExpectReplayOptions, ReplayedFile } from './expect-replay.ts'
 export { expectReplay } from './expect-replay.ts'
 export { type ExploreOptions, exploreCrashes } from './explore/explore-crashes.ts'

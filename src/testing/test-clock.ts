@@ -1,5 +1,6 @@
 import type { Clock } from '../runtime/clock.ts'
 
+/** How the clock begins. */
 export interface TestClockOptions {
   /** The time that it begins with, in epoch milliseconds. Default: 2030-01-01T00:00:00Z. */
   readonly now?: number | undefined
