@@ -47,7 +47,7 @@ interface TracedRun {
   flow: Span | undefined
   turn: Span | undefined
   readonly steps: Map<string, Span>
-  readonly calls: Map<string, { readonly span: Span; readonly kind: string }>
+  readonly calls: Map<string, { readonly span: Span; readonly kind: string; readonly isRecovery: boolean }>
   /** Those whose trace it has, and that are below one of its spans. */
   readonly children: Set<string>
 }
@@ -144,7 +144,9 @@ export function createSpanWriter(tracer: Tracer): SpanWriter {
   const startCall = (event: Event<'call.started' | 'call.recovering'>): void => {
     const { runId, key, kind, name, time, attempt } = event
     const run = open(event, `run ${runId}`, false)
-    interrupt(run.calls.get(key)?.span, time)
+    const before = run.calls.get(key)
+    if (before?.isRecovery) before.span.end(new Date(time))
+    else interrupt(before?.span, time)
     const isRecovery = event.type === 'call.recovering'
     const doubt = isRecovery ? { 'perdure.recovering': true } : event.inDoubt ? { 'perdure.in_doubt': true } : {}
     if (event.provider !== undefined) run.turn?.setAttribute('gen_ai.provider.name', event.provider)
@@ -156,7 +158,7 @@ export function createSpanWriter(tracer: Tracer): SpanWriter {
       attributes: { ...toCallAttributes(event), ...doubt },
       ...(isRecovery ? {} : { attempt: [`call/${key}`, attempt] as const }),
     })
-    run.calls.set(key, { span, kind })
+    run.calls.set(key, { span, kind, isRecovery })
   }
   const settleCall = (event: Event<'call.settled'>): void => {
     const { runId, key, status, spent, resolution, answered } = event
