@@ -30,7 +30,7 @@ const surface = {
     'tool',
   ],
   'perdure/client': ['connect'],
-  'perdure/observe': ['createLedger', 'createReporter'],
+  'perdure/observe': ['createLedger', 'createReporter', 'toMermaid', 'toStudioJson'],
   'perdure/otel': ['createIdGenerator', 'traceRuntime'],
   'perdure/replay': ['diffRuns', 'formatDiff', 'readExport', 'readRecording', 'replayRun'],
   'perdure/testing': [
