@@ -15,6 +15,7 @@ await build({
     index: 'src/index.ts',
     client: 'src/management/index.ts',
     observe: 'src/observe/index.ts',
+    otel: 'src/otel/index.ts',
     replay: 'src/replay/index.ts',
     testing: 'src/testing/index.ts',
     perdure: 'src/cli/main.ts',

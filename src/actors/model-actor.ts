@@ -87,6 +87,8 @@ export function fromModel(model: Model, base: Omit<ModelRequest, 'messages' | 'o
       effect: false,
       isAgain: input.isAgain,
       data: { messages: input.messages.length },
+      provider: model.provider,
+      toAsked: () => toRequest(input),
       policy: { doubt: toDoubtPolicy(input) },
     }),
     async (input, context) => {

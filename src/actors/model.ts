@@ -53,6 +53,8 @@ export interface ModelCallContext {
  */
 export interface Model {
   (request: ModelRequest, context: ModelCallContext): Promise<ModelAnswer>
+  /** Whose API it asks, as OpenTelemetry names it (`gen_ai.provider.name`): `openai`, `anthropic`, … Default: nobody knows. */
+  readonly provider?: string | undefined
   /**
    * Fetches an answer that an earlier call had been given the id of, or goes on with its stream. `undefined`: the provider does not know it, or it came to
    * nothing: it has to be asked again.

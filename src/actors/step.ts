@@ -23,6 +23,10 @@ export interface StepDescription {
   readonly effect: boolean
   /** What it is to do, kept with the intent. */
   readonly data?: unknown
+  /** Whose model it asks. */
+  readonly provider?: string | undefined
+  /** What it asks, for those who trace: a `ModelRequest`, or the text of a tool's arguments. */
+  readonly toAsked?: (() => unknown) | undefined
   /** It may have been begun before, and ended on purpose: its record is looked for. Default: only what was in flight at a restart was. */
   readonly isAgain?: boolean | undefined
 }

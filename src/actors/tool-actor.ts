@@ -24,6 +24,7 @@ export function fromTools(tools: readonly Tool[]): ToolLogic {
         effect: tool?.effect !== 'none',
         isAgain,
         data: toCallData(call),
+        toAsked: () => call.arguments,
       }
       const question = tool?.toQuestion?.(call.arguments)
       return {

@@ -9,6 +9,7 @@ import type { ForkCommand } from './fork.ts'
 import type { GcCommand } from './gc.ts'
 import type { LogsCommand } from './logs.ts'
 import type { LsCommand } from './ls.ts'
+import type { MachineCommand } from './machine.ts'
 import type { PendingCommand } from './pending.ts'
 import type { DiffCommand, ReplayCommand } from './replay.ts'
 import type { ShowCommand } from './show.ts'
@@ -268,6 +269,19 @@ export function addStoreCommands(program: Command, { terminal, exit }: CommandRo
     .action(async (a: string, b: string, options: Omit<DiffCommand, 'a' | 'b'>) => {
       const { runDiff } = await import('./replay.ts')
       exit(await runDiff({ ...options, a, b }, terminal()))
+    })
+
+  program
+    .command('machine')
+    .summary('Draws a machine as Mermaid, for a README.')
+    .description('Draws a machine as Mermaid, for a README.')
+    .argument('<name>', 'the id of a machine')
+    .requiredOption('--app <module>', 'a module that exports `machines`; it is imported, so it should do nothing else')
+    .option('--json', 'its configuration as JSON instead, for Stately Studio')
+    .addHelpText('after', '\nExample: perdure machine order --app ./machines.ts > order.mmd')
+    .action(async (name: string, options: Omit<MachineCommand, 'name'>) => {
+      const { runMachine } = await import('./machine.ts')
+      exit(await runMachine({ ...options, name }, terminal()))
     })
 
   program

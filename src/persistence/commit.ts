@@ -1,3 +1,4 @@
+import { channel } from 'node:diagnostics_channel'
 import { isPerdureError, PerdureError, toMessage } from '../errors.ts'
 import type { Operation, Store } from './store.ts'
 
@@ -35,6 +36,18 @@ export interface Committer {
   readonly failed: AbortSignal
 }
 
+/** What is told of a batch that is on disk to those who listen to the channel `perdure.commit`. */
+export interface CommitFacts {
+  /** Of the store, as `runtime.directory`. */
+  readonly directory: string
+  readonly operations: number
+  /** Of keys, as text, and values, before the store compresses them. */
+  readonly bytes: number
+  readonly durationMs: number
+}
+
+const commits = channel('perdure.commit')
+
 /** How many participants a batch holds at most: enough to share a sync, and few enough that one batch is prepared while another is written. */
 const MAX_BATCH = 256
 
@@ -63,7 +76,16 @@ export function createCommitter(store: Store, options: { readonly sync: boolean 
 
   const write = async (operations: readonly Operation[]): Promise<void> => {
     try {
-      if (operations.length > 0) await store.write(operations, { sync: options.sync })
+      if (operations.length === 0) return
+      const startedAt = commits.hasSubscribers ? performance.now() : undefined
+      await store.write(operations, { sync: options.sync })
+      if (startedAt !== undefined)
+        commits.publish({
+          directory: store.location,
+          operations: operations.length,
+          bytes: operations.reduce((sum, { key, ...rest }) => sum + key.length + ('value' in rest ? rest.value.length : 0), 0),
+          durationMs: performance.now() - startedAt,
+        } satisfies CommitFacts)
     } catch (error) {
       failure = isPerdureError(error, 'STORE_FENCED') ? error : toLatched(error)
       failing.abort(failure)

@@ -22,3 +22,9 @@ export function findScope(key: string): CallScope | undefined {
   const scope = callScope.getStore()
   return scope !== undefined && key === `${scope.runId}#${scope.step}` ? scope : undefined
 }
+
+/** The key of the call of that run that this code is executed for, if it is. */
+export function findStep(runId: string): string | undefined {
+  const scope = callScope.getStore()
+  return scope?.runId === runId ? scope.step : undefined
+}

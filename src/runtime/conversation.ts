@@ -7,6 +7,8 @@ import { createRunLog, openRunLog, type StepRecord } from '../persistence/run-lo
 import type { Activation } from './activation.ts'
 import type { Agent } from './agent.ts'
 import type { Standing } from './attempt.ts'
+import { findStep } from './call-scope.ts'
+import { publishContent } from './content-channel.ts'
 import { toLeaving } from './durable-actor.ts'
 import type { ChangedPart, CheckpointReason } from './events.ts'
 import type { Fingerprint } from './fingerprint.ts'
@@ -223,7 +225,24 @@ async function open(
       let spent = NO_SPEND
       const startedAt = now()
 
-      emit({ type: 'checkpoint.started', runId: id, checkpoint, kind: 'turn', reason, changed: plan.changed, reused })
+      emit({
+        type: 'checkpoint.started',
+        runId: id,
+        runCreatedAt: log.head.createdAt,
+        checkpoint,
+        kind: 'turn',
+        reason,
+        changed: plan.changed,
+        reused,
+        of: {
+          turn,
+          agent: name,
+          model: plan.agent.profile.model,
+          attempt: (recorded?.tries ?? 0) + 1,
+          parent: head.parent === undefined ? undefined : { runId: head.parent, key: findStep(head.parent) },
+        },
+      })
+      publishContent(services, { runId: id, checkpoint }, () => ({ asked: plan.prompt }))
       assertWanted() // a listener may have ended it
 
       const { standing, fingerprint } = plan
@@ -325,6 +344,8 @@ async function open(
       }
       if (settled !== undefined) last = { ...settled, turn }
       const durationMs = now() - startedAt
+      if (settled !== undefined)
+        publishContent(services, { runId: id, checkpoint }, () => ({ answered: end?.error ?? end?.value }))
       if (settled?.status === 'ok') {
         emit({ type: 'checkpoint.finished', runId: id, checkpoint, kind: 'turn', spent, reused, doubts, durationMs })
         return settled

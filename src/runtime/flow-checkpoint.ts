@@ -74,7 +74,16 @@ export function createCheckpoints(services: Services, log: RunLog, attempt: Atte
       return record.value
     },
     started({ name: checkpoint }, reason) {
-      emit({ type: 'checkpoint.started', runId, checkpoint, kind: 'step', reason, changed: [], reused: NO_SPEND })
+      emit({
+        type: 'checkpoint.started',
+        runId,
+        runCreatedAt: log.head.createdAt,
+        checkpoint,
+        kind: 'step',
+        reason,
+        changed: [],
+        reused: NO_SPEND,
+      })
     },
     async conclude({ key, name: checkpoint, branch }, standing, record, outcome, spent = NO_SPEND) {
       const about = { runId, checkpoint, kind: 'step' } as const

@@ -79,7 +79,7 @@ export async function runFlow<TInput, TOutput>(
   const turns = createFlowTurns(services, attempt, { id, createdAt: log.head.createdAt, limits: options.limits })
   const inbox = inboxes.open(id)
   const { context, scope } = createFlowContext({ services, scopes, log, attempt, turns, inbox }, head.attempt)
-  emit({ type: 'run.started', runId: id, name, attempt: head.attempt })
+  emit({ type: 'run.started', runId: id, runCreatedAt: log.head.createdAt, name, attempt: head.attempt })
 
   const finish = async (reason?: unknown): Promise<void> => {
     attempt.end()

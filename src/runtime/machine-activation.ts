@@ -148,11 +148,12 @@ export function createMachineActivation(
 
   function tellEnd(): void {
     services.streams.end(id)
-    const { name, status } = log.head
+    const { name, status, createdAt: runCreatedAt } = log.head
+    const about = { runId: id, runCreatedAt, name }
     const { error, reason } = readMachineHead(log.head)
-    if (status === 'completed') services.emit({ type: 'machine.completed', runId: id, name })
-    else if (status === 'failed') services.emit({ type: 'machine.failed', runId: id, name, error })
-    else services.emit({ type: 'machine.cancelled', runId: id, name, reason })
+    if (status === 'completed') services.emit({ type: 'machine.completed', ...about })
+    else if (status === 'failed') services.emit({ type: 'machine.failed', ...about, error })
+    else services.emit({ type: 'machine.cancelled', ...about, reason })
   }
   function breakOff(cause: unknown): void {
     if (state !== 'active') return

@@ -89,8 +89,8 @@ function toTransitions({ transitions, always = [], id }: AnyStateNode): readonly
     event,
     delay: event.startsWith(AFTER) ? event.slice(AFTER.length, -id.length - 1) : undefined,
     targets: (transition.target ?? []).map((target) => target.id),
-    guard: transition.guard === undefined ? undefined : toName(transition.guard),
-    actions: transition.actions.map(toName),
+    guard: transition.guard === undefined ? undefined : toImplementationName(transition.guard),
+    actions: transition.actions.map(toImplementationName),
     description: transition.description,
   }))
 }
@@ -106,7 +106,7 @@ function toInvokes(node: AnyStateNode, machine: AnyStateMachine, toKey: ToKey): 
 }
 
 /** What an action or a guard is called; `inline` if it is written on the spot. */
-function toName(named: unknown): string {
+export function toImplementationName(named: unknown): string {
   if (typeof named === 'string') return named
   if (typeof named === 'object' && named !== null && 'type' in named) return String(named.type)
   if (typeof named !== 'function') return 'inline'

@@ -111,7 +111,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
     await log.commit()
     await services.files?.remove(log.id) // commands that outlived their process
     services.streams.end(log.id)
-    const event = { runId: log.id, name: log.head.name }
+    const event = { runId: log.id, runCreatedAt: log.head.createdAt, name: log.head.name }
     if (change.status === 'failed') emit({ ...event, type: 'machine.failed', error: data.error })
     else emit({ ...event, type: 'machine.cancelled', reason: data.reason })
     for (const watcher of [...(watchers.of(log.id) ?? [])]) tell(watcher.onEnd, { head: log.head, snapshot: undefined })
@@ -269,7 +269,7 @@ export function createMachineRuns(options: MachineRunsOptions): MachineRuns {
       const record = { kind: MACHINE, name: 'input', status: 'ok', attempt: 1, startedAt: time, endedAt: time } as const
       log.putStep(INPUT, { ...record, value: input })
       await adopt(log, machine, { input }, release, async (activation) => {
-        emit({ type: 'machine.started', runId: id, name: machine.id })
+        emit({ type: 'machine.started', runId: id, runCreatedAt: log.head.createdAt, name: machine.id })
         activation.start()
         await activation.commit()
       })

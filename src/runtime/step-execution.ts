@@ -3,10 +3,13 @@ import { isModelProgress, isStepProgress } from '../actors/progress.ts'
 import type { StepContext, StepDescription, StepOutcome, StepPolicy } from '../actors/step.ts'
 import { isSuspension } from '../actors/suspension.ts'
 import { isPerdureError, type PerdureError } from '../errors.ts'
+import type { ModelAnswer, ToolMessage } from '../machines/conversation.ts'
 import type { RunLog, StepRecord } from '../persistence/run-log.ts'
 import type { DoubtResolution } from '../persistence/run-record.ts'
 import { type CallScope, callScope } from './call-scope.ts'
+import { publishContent } from './content-channel.ts'
 import { perform } from './effects.ts'
+import type { RuntimeEvent } from './events.ts'
 import { toRecordedError, toRecordedOutcome } from './recorded-error.ts'
 import type { Services } from './services.ts'
 import { NO_SPEND, type Spend, subtractSpend, toChildSpend, toLostSpend, toSpend } from './spend.ts'
@@ -14,6 +17,8 @@ import { executeAttempt } from './step-attempt.ts'
 import { resolveDoubt } from './step-doubt.ts'
 import { toAborted } from './turn.ts'
 import { waitUntil } from './wait-until.ts'
+
+type SettledEvent = Extract<RuntimeEvent, { readonly type: 'call.settled' }>
 
 export interface StepObserver {
   /** The checkpoint that the run is in. */
@@ -64,8 +69,9 @@ export async function executeStep<T>(
   policy: StepPolicy<T>,
 ): Promise<void> {
   const { emit, now, streams, timers } = services
-  const { key, kind, name, data } = step
+  const { key, kind, name, data, provider, toAsked } = step
   const call = () => ({ runId: log.id, checkpoint: observer.checkpoint(), key, kind, name })
+  const facts = { runCreatedAt: log.head.createdAt, provider, callId: toCallId(data) }
   const effectKey = `${log.id}#${key}@${log.head.createdAt}`
   const known = log.step(key)
   const retryAt = known?.retryAt
@@ -125,8 +131,10 @@ export async function executeStep<T>(
     const settled = putOutcome(log, key, aborted && outcome.status === 'error' ? { ...ended, aborted } : ended, outcome)
     observer.onSpend(cost, subtractSpend(toChildSpend({ value: undefined, error: undefined, ...settled }), counted), before)
     streams.settle(log.id, key, settled.status, settled.status === 'ok' ? settled.value : undefined)
-    const error = settled.status === 'error' ? { error: settled.error } : {}
-    emit({ type: 'call.settled', ...call(), status: settled.status, spent: subtractSpend(cost, before), resolution, ...error })
+    publishContent(services, call(), () => ({ answered: settled.status === 'ok' ? settled.value : settled.error }))
+    const { status } = settled
+    const result = status === 'error' ? { error: settled.error } : toFacts(kind, settled.value)
+    emit({ type: 'call.settled', ...call(), status, spent: subtractSpend(cost, before), resolution, ...result })
     return settled
   }
   const removeFiles = async (): Promise<void> => {
@@ -161,7 +169,7 @@ export async function executeStep<T>(
       return true
     }
     streams.begin({ ...call(), attempt: before.attempt })
-    emit({ type: 'call.recovering', ...call(), attempt: before.attempt })
+    emit({ type: 'call.recovering', ...call(), ...facts, attempt: before.attempt })
     const context = { ...toContext(ending.signal, before.attempt), noted: before.noted }
     const about = { ...step, checkpoint: observer.checkpoint() }
     const resolved = await inside(() => resolveDoubt(services, log, about, policy.doubt, context))
@@ -198,7 +206,8 @@ export async function executeStep<T>(
     else durable.catch(observer.onBroken)
     if (!signal.aborted) {
       streams.begin({ ...call(), attempt: number })
-      emit({ type: 'call.started', ...call(), attempt: number, inDoubt: resolution === 'retried' })
+      emit({ type: 'call.started', ...call(), ...facts, attempt: number, inDoubt: resolution === 'retried' })
+      if (toAsked !== undefined) publishContent(services, call(), () => ({ asked: toAsked() }))
     }
     // A listener may have ended it.
     if (signal.aborted) {
@@ -278,6 +287,18 @@ function tellProgress(
       emit({ type: 'call.retried', ...call, attempt: value.attempt, delayMs: value.delayMs, error: value.error })
     }
   }
+}
+
+/** The provider's id of the tool call that a step executes. */
+const toCallId = (data: unknown): string | undefined =>
+  typeof data === 'object' && data !== null && 'callId' in data ? String(data.callId) : undefined
+
+/** What is told of what a step settled with. */
+function toFacts(kind: string, value: unknown): Pick<SettledEvent, 'answered' | 'isToolError'> {
+  if (kind === 'tool') return (value as ToolMessage).isError ? { isToolError: true } : {} // `fromTools` makes it
+  if (kind !== 'model') return {}
+  const { model, responseId } = value as ModelAnswer // `fromModel` checks it
+  return { answered: { model, responseId } }
 }
 
 /** Whether nobody knows what came of it: its process ended while it ran, or it was ended while it ran. */

@@ -32,6 +32,7 @@ export function createStepHost(services: Services, log: RunLog, observer: StepOb
       emit({
         type: 'call.reused',
         runId: log.id,
+        runCreatedAt: log.head.createdAt,
         checkpoint: observer.checkpoint(),
         key: step.key,
         kind: step.kind,

@@ -126,12 +126,13 @@ const rows: readonly Row[] = [
     text: /^(No other process has the store open: .*\n)?http:\/\/127\.0\.0\.1:\d+\/\S+\n/,
     goesOn: true,
   },
+  { args: ['machine', 'door', '--app', app], fields: ['id', 'initial', 'states'], text: /^stateDiagram-v2\n {2}state "/ },
   { args: ['completion', 'bash'], text: /_perdure/ },
   { args: ['serve-script', 'SCRIPT'], text: /^http:\/\/127\.0\.0\.1:\d+/, goesOn: true, code: 1 },
   { args: ['help'], text: /^Usage: perdure / },
 ]
 /** Those that take no store. */
-const storeless = new Set(['completion', 'serve-script', 'help'])
+const storeless = new Set(['machine', 'completion', 'serve-script', 'help'])
 
 interface Ended {
   readonly code: number | null

@@ -49,7 +49,7 @@ function createSource() {
   }
 }
 
-const toEvent = (time: number): RuntimeEvent => ({ type: 'machine.started', runId: 'door', name: 'door', time })
+const toEvent = (time: number): RuntimeEvent => ({ type: 'machine.started', runId: 'door', runCreatedAt: 0, name: 'door', time })
 
 describe('the feed of events', () => {
   test('a page that comes back is told what it missed, once; one that was away too long, to look at everything again', async () => {

@@ -19,7 +19,8 @@ test('each event is one line of JSON that begins with time, type and run', () =>
     assert.deepEqual(Object.keys(parsed).slice(0, 3), ['time', 'type', 'runId'])
     assert.equal(parsed.type, events[index]?.[1]().type)
   }
-  assert.deepEqual(JSON.parse(lines[0] ?? ''), { time: 1_000_000, type: 'run.started', runId, name: 'research', attempt: 1 })
+  const started = { time: 1_000_000, type: 'run.started', runId, runCreatedAt: 1_000_000, name: 'research', attempt: 1 }
+  assert.deepEqual(JSON.parse(lines[0] ?? ''), started)
 })
 
 test('the text of the model is left out unless it is asked for', () => {

@@ -175,7 +175,7 @@ test('a long session keeps its last thousand checkpoints', () => {
 
 describe('calls of machines', () => {
   const call = { runId: 'order-17', checkpoint: '' } as const
-  const machine = { runId: 'order-17', name: 'order', time: 1_000_100 } as const
+  const machine = { runCreatedAt: 0, runId: 'order-17', name: 'order', time: 1_000_100 } as const
   /** The calls of machines in flight after these events. */
   const callsAfter = (...events: readonly RuntimeEvent[]) => {
     const { listener, store } = createLedger()
@@ -228,7 +228,7 @@ describe('calls of machines', () => {
   test('are a thousand at most: the oldest is forgotten first', () => {
     const { listener, store } = createLedger()
     for (let i = 1; i <= 100_000; i++) {
-      listener({ ...machine, type: 'machine.started', runId: `order-${i}` })
+      listener({ ...machine, type: 'machine.started', runId: `order-${i}`, runCreatedAt: 0 })
       listener(event.callStarted({ ...call, runId: `order-${i}` }))
     }
     const { runs, machineCalls } = store.get().context

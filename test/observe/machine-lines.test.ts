@@ -6,9 +6,9 @@ import { createReporter } from 'perdure/observe'
 import { createMemoryStream, event } from '../support/log-scene.ts'
 
 const common = { runId: 'order-17', time: 0 }
-const machine = { ...common, name: 'order' }
+const machine = { runCreatedAt: 0, ...common, name: 'order' }
 const events: readonly RuntimeEvent[] = [
-  { ...machine, type: 'machine.started' },
+  { ...machine, type: 'machine.started', runCreatedAt: 0 },
   { ...machine, type: 'machine.completed' },
   { ...machine, type: 'machine.failed', error: new RangeError('too much') },
   { ...machine, type: 'machine.cancelled', reason: 'no longer needed' },

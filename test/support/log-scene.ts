@@ -72,7 +72,13 @@ const run = { runId, time, name: 'research' } as const
 
 /** Events of a run of the flow `research` with the agent `default`, with what a test does not care about filled in. */
 export const event = {
-  runStarted: (part: Part<'run.started'> = {}): RuntimeEvent => ({ type: 'run.started', ...run, attempt: 1, ...part }),
+  runStarted: (part: Part<'run.started'> = {}): RuntimeEvent => ({
+    type: 'run.started',
+    ...run,
+    runCreatedAt: time,
+    attempt: 1,
+    ...part,
+  }),
   runCompleted: (part: Part<'run.completed'> = {}): RuntimeEvent => ({
     type: 'run.completed',
     ...run,
@@ -97,6 +103,7 @@ export const event = {
   started: (part: Part<'checkpoint.started'> = {}): RuntimeEvent => ({
     type: 'checkpoint.started',
     ...checkpoint,
+    runCreatedAt: time,
     reason: 'new',
     changed: [],
     reused: NO_SPEND,
@@ -128,6 +135,7 @@ export const event = {
   callStarted: (part: Part<'call.started'> = {}): RuntimeEvent => ({
     type: 'call.started',
     ...call,
+    runCreatedAt: time,
     attempt: 1,
     inDoubt: false,
     ...part,
@@ -139,7 +147,7 @@ export const event = {
     spent: turnTwo,
     ...part,
   }),
-  callReused: (part: Part<'call.reused'> = {}): RuntimeEvent => ({ type: 'call.reused', ...call, ...part }),
+  callReused: (part: Part<'call.reused'> = {}): RuntimeEvent => ({ type: 'call.reused', ...call, runCreatedAt: time, ...part }),
   callRetried: (part: Part<'call.retried'> = {}): RuntimeEvent => ({
     type: 'call.retried',
     ...call,

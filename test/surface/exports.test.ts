@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import * as perdure from 'perdure'
 import * as client from 'perdure/client'
 import * as observe from 'perdure/observe'
+import * as otel from 'perdure/otel'
 import * as replay from 'perdure/replay'
 import * as testing from 'perdure/testing'
 
@@ -29,7 +30,8 @@ const surface = {
     'tool',
   ],
   'perdure/client': ['connect'],
-  'perdure/observe': ['createLedger', 'createReporter'],
+  'perdure/observe': ['createLedger', 'createReporter', 'toMermaid', 'toStudioJson'],
+  'perdure/otel': ['createIdGenerator', 'traceRuntime'],
   'perdure/replay': ['diffRuns', 'formatDiff', 'readExport', 'readRecording', 'replayRun'],
   'perdure/testing': [
     'testClock',
@@ -55,6 +57,10 @@ test('`perdure/client` exports exactly the names that are promised', () => {
 
 test('`perdure/observe` exports exactly the names that are promised', () => {
   assert.deepEqual(Object.keys(observe).toSorted(), surface['perdure/observe'])
+})
+
+test('`perdure/otel` exports exactly the names that are promised', () => {
+  assert.deepEqual(Object.keys(otel).toSorted(), surface['perdure/otel'])
 })
 
 test('`perdure/replay` exports exactly the names that are promised', () => {

@@ -35,5 +35,5 @@ export function openaiModel(options: OpenAIModelOptions = {}): Model {
   const model: Model = async (...call) => (await open()).ask(...call)
   const resume: Model['resume'] = async (...call) => (await open()).resume(...call)
   const costOf: Model['costOf'] = (usage, name) => toCostUsd({ ...configuration, models: [name], usage, cacheWriteTokens: 0 })
-  return Object.assign(model, { costOf }, configuration.background ? { resume } : {})
+  return Object.assign(model, { provider: 'openai', costOf }, configuration.background ? { resume } : {})
 }

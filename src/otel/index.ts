@@ -1,0 +1,2 @@
+export { createIdGenerator, type IdGenerator } from './ids.ts'
+export { type Telemetry, type TelemetryOptions, traceRuntime } from './trace-runtime.ts'
