@@ -9,6 +9,7 @@ export type { MachineVersion, Migrate, PersistedSnapshot } from './migration.ts'
 /** A machine whose runs a runtime keeps, and how. */
 export type MachineEntry = AnyStateMachine | MachineRegistration
 
+/** A machine with what else is to be known of it. */
 export interface MachineRegistration {
   readonly machine: AnyStateMachine
   /** Brings runs of earlier versions to this one. */

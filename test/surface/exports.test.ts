@@ -34,7 +34,6 @@ const surface = {
   'perdure/otel': ['createIdGenerator', 'traceRuntime'],
   'perdure/replay': ['diffRuns', 'formatDiff', 'readExport', 'readRecording', 'replayRun'],
   'perdure/testing': [
-    'testClock',
     'createTestModel',
     'expectReplay',
     'exploreCrashes',
@@ -42,6 +41,7 @@ const surface = {
     'readLedger',
     'scriptedModel',
     'storeContract',
+    'testClock',
     'testModel',
     'toConversationKey',
   ],

@@ -22,6 +22,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 describe('the site of the docs', () => {
   let room: TempRoom
   let site: string
+  let api: string
   let said: string
   /** The text of each page by its path in the site. */
   const pages = new Map<string, string>()
@@ -29,8 +30,9 @@ describe('the site of the docs', () => {
   before(async () => {
     room = await createTempRoom()
     site = room.path('site')
+    api = room.path('api.json')
     const typedoc = join(root, 'docs/node_modules/typedoc/bin/typedoc')
-    const args = [typedoc, '--options', join(root, 'docs/typedoc.json'), '--html', site, '--json', room.path('api.json')]
+    const args = [typedoc, '--options', join(root, 'docs/typedoc.json'), '--html', site, '--json', api]
     const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { cwd: root })
     said = stdout + stderr
     for (const path of await readdir(site, { recursive: true }))
@@ -43,7 +45,7 @@ describe('the site of the docs', () => {
   })
 
   test('the reference has every entry of the package, and says of every exported name what it is', async () => {
-    const { children: entries = [] } = JSON.parse(await readFile(room.path('api.json'), 'utf8')) as Described // of typedoc
+    const { children: entries = [] } = JSON.parse(await readFile(api, 'utf8')) as Described // of typedoc
     const { exports } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { exports: Record<string, unknown> }
     const names = Object.keys(exports).filter((path) => !path.endsWith('.json'))
     assert.deepEqual(entries.map(({ name }) => name).toSorted(), names.map((path) => path.replace('.', 'perdure')).toSorted())
